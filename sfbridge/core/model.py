@@ -1,0 +1,58 @@
+"""What is known about models and upstreams, as data. Conservative by default: nothing is assumed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+Knob = Literal["temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty"]
+
+
+class Capabilities(Struct, frozen=True, kw_only=True):
+    """What one model can do on one upstream, now.
+
+    knobs         sampling parameters that are honoured
+    choices       tool choice modes honoured natively ("auto" goes without saying)
+    system_midway system messages may stand between other messages
+    alternation   turns must alternate, the first one being the user's
+    """
+
+    streams: bool = False
+    native_tools: bool = False
+    parallel_calls: bool = False
+    choices: frozenset[str] = frozenset()
+    images: bool = False
+    documents: bool = False
+    thoughts: bool = False
+    system_midway: bool = False
+    alternation: bool = True
+    shapes: frozenset[str] = frozenset()
+    knobs: frozenset[str] = frozenset()
+    max_output: bool = False
+    stop: bool = False
+    window: int | None = None
+    output_cap: int | None = None
+
+
+class ModelCard(Struct, frozen=True, kw_only=True):
+    """One model that can be asked for. `id` is the friendly name; `target` is what the upstream calls it."""
+
+    id: str
+    target: str
+    label: str = ""
+    owner: str = ""
+    kind: Literal["chat", "embeddings"] = "chat"
+    aliases: tuple[str, ...] = ()
+    window: int | None = None
+    max_output: int | None = None
+    status: str = ""
+    created: int = 0
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """Whether an upstream can answer now, and the facts behind it, in words fit for a public page."""
+
+    ready: bool
+    summary: str = ""
+    facts: dict[str, str | int | bool | None] = {}
