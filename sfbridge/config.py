@@ -1,0 +1,199 @@
+"""config.toml as frozen Structs, under one precedence: command line, then environment, then file, then default.
+
+`[upstream.<name>]` and `[sandbox]` stay raw tables: whoever owns them converts them with `section`, so that
+this module never learns a vendor's words.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+T = TypeVar("T")
+
+ENV_PREFIX: Final = "SFBRIDGE_"
+_UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`(?: - at `\$\.?([^`]*)`)?")
+_WRONG: Final = re.compile(r"^(.*?)(?: - at `\$\.?([^`]*)`)?$", re.DOTALL)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names the key and what to do."""
+
+
+class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the doors are and who may knock.
+
+    max_body        bytes of a request body (the Anthropic API allows 32 MB)
+    shutdown_grace  seconds that open answers get to finish when the server is told to stop
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    allowed_hosts: tuple[str, ...] = ("host.docker.internal",)
+    allowed_origins: tuple[str, ...] = ()
+    max_body: int = 32 * 1024 * 1024
+    shutdown_grace: float = 10.0
+
+
+class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How event streams are kept alive, in seconds.
+
+    patience    how long a stream may stay without status, so that an early failure keeps its own
+    keep_alive  silence after which `:ka` is sent
+    hold_after  silence after which empty deltas replace `:ka` on the Anthropic wire: Claude Code
+                gives up after 300 s (2.1.197) or 600 s (2.1.329) of comments alone
+    force_json  User-Agent prefixes or key names of clients that ask for a stream they cannot read
+    """
+
+    patience: float = 5.0
+    keep_alive: float = 15.0
+    hold_after: float = 240.0
+    force_json: tuple[str, ...] = ()
+
+
+class Http(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The one connection pool towards all upstreams; sized for a laptop."""
+
+    connections: int = 20
+    connections_per_host: int = 10
+    idle_seconds: float = 60.0
+
+
+class Models(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`default` answers `claude-*` ids that nobody configured; `aliases` maps further names to models."""
+
+    default: str = "claude-sonnet-4-6"
+    aliases: dict[str, str] = {}
+
+
+class Tools(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`repair_rounds`: how often a model is shown a faulty tool call and asked again, within one turn."""
+
+    repair_rounds: int = 2
+
+
+class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    level: str = "info"
+
+
+def _sandbox_upstream() -> dict[str, dict[str, Any]]:
+    return {"salesforce": {"kind": "salesforce", "my_domain": "sandbox"}}
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration. `keys` maps a name to a secret; none means open, on loopback only."""
+
+    server: Server = Server()
+    stream: Stream = Stream()
+    http: Http = Http()
+    models: Models = Models()
+    tools: Tools = Tools()
+    log: Log = Log()
+    keys: dict[str, str] = {}
+    upstream: dict[str, dict[str, Any]] = field(default_factory=_sandbox_upstream)
+    sandbox: dict[str, Any] = field(default_factory=lambda: {"enabled": True})
+
+
+def load(
+    path: Path | None, *, environ: Mapping[str, str] = os.environ, sets: Iterable[str] = ()
+) -> Config:
+    """The configuration of a file (None: defaults), overlaid by the environment and by `section.key=value`s."""
+    tables = _read(path) if path else {}
+    for name, value in environ.items():
+        if name.startswith(ENV_PREFIX) and "__" in name:
+            keys = name.removeprefix(ENV_PREFIX).lower().split("__")
+            _put(tables, keys, value, f"environment variable {name}")
+    for item in sets:
+        dotted, found, value = item.partition("=")
+        if not found or "." not in dotted:
+            raise ConfigError(f"--set {item}: write it as section.key=value")
+        _put(tables, dotted.strip().split("."), value, f"--set {dotted}")
+    config = section(tables, Config, "")
+    _check(config)
+    return config
+
+
+def section(table: Mapping[str, Any], kind: type[T], path: str) -> T:
+    """A raw table as its owner's Struct. Raises ConfigError with the path of the faulty key."""
+    try:
+        return msgspec.convert(table, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(str(error), path)) from None
+
+
+def _explain(message: str, path: str) -> str:
+    if found := _UNKNOWN.search(message):
+        return f"{_join(path, found.group(2), found.group(1))}: there is no such key"
+    found = _WRONG.match(message)
+    assert found is not None
+    return f"{_join(path, found.group(2)) or 'configuration'}: {found.group(1)}"
+
+
+def _join(*parts: str | None) -> str:
+    return ".".join(part for part in parts if part)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def _put(tables: dict[str, Any], keys: list[str], value: str, origin: str) -> None:
+    """Set one key; a table on the way is made, a value on the way is a fault of `origin`."""
+    table = tables
+    for key in keys[:-1]:
+        inner = table.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{origin}: {key} is a value, not a section")
+        table = inner
+    table[keys[-1]] = _value(value, origin)
+
+
+def _value(text: str, origin: str) -> Any:
+    """Lists, tables and quoted text are TOML; anything else stays text, converted by the key's own type."""
+    if text[:1] not in ("[", "{", '"'):
+        return text
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{origin}: {error}") from None
+
+
+def _check(config: Config) -> None:
+    if not 0 <= config.server.port <= 65535:
+        raise ConfigError(f"server.port: {config.server.port} is not a port number")
+    if not config.keys and not is_loopback(config.server.host):
+        raise ConfigError(
+            f"server.host: {config.server.host} can be reached from other machines, so at least one key "
+            "is needed: add one under [keys], or bind to 127.0.0.1"
+        )
+    if not config.upstream:
+        raise ConfigError("upstream: at least one [upstream.<name>] section is needed")
+    for name, secret in config.keys.items():
+        if len(secret) < 8:
+            raise ConfigError(f"keys.{name}: a key needs at least 8 characters")
+    for name, value, least in (
+        ("stream.patience", config.stream.patience, 0.0),
+        ("stream.keep_alive", config.stream.keep_alive, 0.01),
+        ("server.shutdown_grace", config.server.shutdown_grace, 0.0),
+    ):
+        if value < least:
+            raise ConfigError(f"{name}: must be at least {least:g}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound to `host`."""
+    return host in ("localhost", "::1") or host.startswith("127.")
