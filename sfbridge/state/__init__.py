@@ -1,0 +1,1 @@
+"""Things with a lifetime: background tasks, the clock, counters. Async, no network."""

@@ -1,0 +1,77 @@
+"""What an upstream is, for the gateway: five members, and one context manager per call.
+
+Entering `open` connects and checks the status, so a refusal is raised there and may be retried; leaving it
+closes the transport whatever the reader was doing. What comes in between is never retried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple, Protocol
+
+from aiohttp import ClientSession
+from msgspec import Struct
+
+from sfbridge.core.model import Capabilities, Health, ModelCard
+from sfbridge.core.request import ChatRequest
+from sfbridge.core.stream import Piece
+
+
+class Trace:
+    """What happened behind the back door during one exchange; written by adapters, read by the server."""
+
+    __slots__ = ("answered_by", "auth_refreshes", "ignored", "upstream_ids")
+
+    def __init__(self) -> None:
+        self.auth_refreshes = 0
+        self.answered_by = ""
+        self.upstream_ids: list[str] = []
+        self.ignored: list[str] = []
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One request to one upstream. `stream` says whether pieces are wanted as they come."""
+
+    request: ChatRequest
+    model: str
+    stream: bool
+    trace: Trace
+
+
+class Reception(NamedTuple):
+    """An accepted call: batches of pieces, one batch per read of the transport."""
+
+    pieces: AsyncIterator[Sequence[Piece]]
+
+
+class Upstream(Protocol):
+    name: str
+
+    def models(self) -> Sequence[ModelCard]:
+        """What may be asked for now."""
+
+    async def capabilities(self, model: str) -> Capabilities:
+        """What `model` (the upstream's own name) can do; waits for a probe that is still under way."""
+
+    def open(self, call: Call) -> AbstractAsyncContextManager[Reception]:
+        """Connect and check; raises GatewayError when the upstream refuses."""
+
+    async def health(self) -> Health:
+        """Whether it can answer now. Makes no paid call."""
+
+
+class Resources(NamedTuple):
+    """What the application lends to adapters.
+
+    session   the one shared ClientSession
+    clock     monotonic seconds; `wall` is epoch seconds
+    spawn     starts a tracked background task (name first)
+    sandbox   base URL of the embedded sandbox org, empty when it does not run
+    """
+
+    session: ClientSession
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    spawn: Callable[[str, Coroutine[Any, Any, None]], object]
+    sandbox: str = ""
