@@ -1,0 +1,141 @@
+"""The command line: arguments, configuration, log, run; exit codes 0 (ended well), 1 (cannot start), 2 (usage)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from . import __version__, log
+from .config import Config, ConfigError, load, section
+from .core.errors import GatewayError
+
+_log = logging.getLogger("sfbridge")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except (ConfigError, GatewayError, OSError) as error:
+        print(f"sfbridge: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sfbridge",
+        description="Answers OpenAI and Anthropic clients with models they cannot reach by themselves.",
+        epilog="Every key of config.toml can be set by --set section.key=value, or by the environment "
+        "variable SFBRIDGE_SECTION__KEY. The command line wins over the environment, that over the file.",
+    )
+    parser.add_argument("--version", action="version", version=f"sfbridge {__version__}")
+    _serve_options(parser, default=True)
+    parser.set_defaults(run=serve)
+    commands = parser.add_subparsers(metavar="command")
+    serving = commands.add_parser("serve", help="run the server (what happens without a command)")
+    _serve_options(serving, default=False)
+    sandbox = commands.add_parser("sandbox", help="run only the sandbox org, a Salesforce org in miniature")
+    sandbox.add_argument("--host", default="127.0.0.1")
+    sandbox.add_argument("--port", type=int, default=8001)
+    sandbox.add_argument("--scenario", default="", help="a TOML or Python file of scripted turns")
+    sandbox.set_defaults(run=serve_sandbox)
+    return parser
+
+
+def _serve_options(parser: argparse.ArgumentParser, *, default: bool) -> None:
+    """The same options before and after `serve`; only the first set has defaults, so neither undoes the other."""
+    empty: Any = None if default else argparse.SUPPRESS
+    many: Any = [] if default else argparse.SUPPRESS
+    parser.add_argument("--config", type=Path, default=empty, help="the file to read (config.toml if it is here)")
+    parser.add_argument("--host", default=empty, help="address to listen on (server.host)")
+    parser.add_argument("--port", default=empty, help="port to listen on (server.port)")
+    parser.add_argument(
+        "--set", action="append", default=many, metavar="SECTION.KEY=VALUE", help="set any key of the file"
+    )
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Run the server until it is told to stop."""
+    from .server.app import create_app
+
+    config = _configuration(arguments)
+    _configure_log(config)
+    _run(create_app(config), config.server.host, config.server.port, config)
+    return 0
+
+
+def _configuration(arguments: argparse.Namespace) -> Config:
+    path = arguments.config
+    if path is None and Path("config.toml").is_file():
+        path = Path("config.toml")
+    given = {name: getattr(arguments, name) for name in ("host", "port")}
+    sets = [f"server.{name}={value}" for name, value in given.items() if value is not None]
+    return load(path, sets=[*arguments.set, *sets])
+
+
+def _configure_log(config: Config) -> None:
+    try:
+        log.configure(config.log.level, [*config.keys.values(), *_secret_values(config.upstream)])
+    except ValueError:
+        raise ConfigError(f"log.level: {config.log.level!r} is not a level (debug, info, warning, error)") from None
+
+
+def _secret_values(table: dict[str, Any]) -> Iterator[str]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _secret_values(value)
+        elif "secret" in name or "key" in name or "token" in name:
+            yield str(value)
+
+
+def _run(app: web.Application, host: str, port: int, config: Config) -> None:
+    async def announce(_: web.Application) -> None:
+        guarded = f"{len(config.keys)} keys" if config.keys else "no key needed, this machine only"
+        _log.info("sfbridge %s on http://%s:%d (%s)", __version__, host, port, guarded)
+
+    app.on_startup.append(announce)
+    web.run_app(
+        app,
+        host=host,
+        port=port,
+        print=None,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+        loop=_loop(),
+    )
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """uvloop where the extra `fast` is installed, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def serve_sandbox(arguments: argparse.Namespace) -> int:
+    """Run the sandbox org alone, for workflow tests of one's own."""
+    from .sandbox import SandboxSettings, create_org
+
+    log.configure("info", [])
+    settings = section({"scenario": arguments.scenario}, SandboxSettings, "sandbox")
+    _log.info("the sandbox org listens on http://%s:%d", arguments.host, arguments.port)
+    web.run_app(
+        create_org(settings),
+        host=arguments.host,
+        port=arguments.port,
+        print=None,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+    )
+    return 0

@@ -1,0 +1,181 @@
+"""`create_app`: the only constructor. Everything with a lifetime is opened and closed by one exit stack."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+
+from sfbridge import __version__
+from sfbridge.config import Config, ConfigError, Http, section
+from sfbridge.core.model import ModelCard
+from sfbridge.gateway import Gateway
+from sfbridge.policy.limits import KeyRing
+from sfbridge.policy.routing import Routes
+from sfbridge.state.clock import Clock, SystemClock
+from sfbridge.state.counters import Counters
+from sfbridge.state.keeper import Keeper
+from sfbridge.upstream import kind_of
+from sfbridge.upstream.base import Resources, Upstream
+from sfbridge.wire import WIRES
+
+from . import chat, pages
+from .draining import Draining
+from .hall import hall
+from .keys import CLOCK, CONFIG, DRAINING, GATEWAY, KEYS
+
+_log = logging.getLogger("sfbridge.server")
+
+SANDBOX_PORT: Final = 8001
+
+
+def create_app(config: Config, *, clock: Clock | None = None) -> web.Application:
+    """The whole server. Raises ConfigError, here or at start-up, for a configuration that cannot work."""
+    app = web.Application(middlewares=[hall], client_max_size=config.server.max_body)
+    app[CONFIG] = config
+    app[CLOCK] = clock or SystemClock()
+    app[KEYS] = KeyRing(tuple(config.keys.items()))
+    app[DRAINING] = Draining()
+    app.add_routes(pages.routes())
+    for wire in WIRES:
+        door = chat.door(wire)
+        app.add_routes([web.post(route, door) for route in wire.routes])
+    app.cleanup_ctx.append(_lifetime)
+    app.on_shutdown.append(_drain)
+    return app
+
+
+async def _drain(app: web.Application) -> None:
+    await app[DRAINING].stop(app[CONFIG].server.shutdown_grace)
+
+
+async def _lifetime(app: web.Application) -> AsyncIterator[None]:
+    config, clock = app[CONFIG], app[CLOCK]
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(_sandbox(config))
+        session = await stack.enter_async_context(_session(config.http))
+        keeper = await stack.enter_async_context(Keeper())
+        resources = Resources(
+            session=session,
+            clock=clock.now,
+            wall=clock.wall,
+            spawn=keeper.spawn,
+            sandbox=sandbox,
+        )
+        upstreams = {
+            name: await stack.enter_async_context(_connect(name, table, resources))
+            for name, table in config.upstream.items()
+        }
+        app[GATEWAY] = Gateway(
+            upstreams,
+            _routes(config, upstreams),
+            mark_key=installation_key(config),
+            repair_rounds=config.tools.repair_rounds,
+            clock=clock,
+            jitter=random.random,
+            counters=Counters(),
+        )
+        yield
+
+
+def _session(http: Http) -> ClientSession:
+    connector = TCPConnector(
+        limit=http.connections,
+        limit_per_host=http.connections_per_host,
+        keepalive_timeout=http.idle_seconds,
+    )
+    return ClientSession(
+        connector=connector,
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(total=None),
+        headers={"User-Agent": f"sfbridge/{__version__}"},
+        trust_env=True,
+    )
+
+
+@asynccontextmanager
+async def _connect(
+    name: str, table: dict[str, Any], resources: Resources
+) -> AsyncIterator[Upstream]:
+    path = f"upstream.{name}"
+    settings = dict(table)
+    word = settings.pop("kind", None)
+    try:
+        kind = kind_of(str(word))
+    except ValueError as error:
+        raise ConfigError(f"{path}.kind: {error}") from None
+    try:
+        connected = kind.connect(name, section(settings, kind.settings, path), resources)
+        async with connected as upstream:
+            yield upstream
+    except ValueError as error:
+        raise ConfigError(f"{path}.{error}") from None
+
+
+def _routes(config: Config, upstreams: dict[str, Upstream]) -> Routes:
+    cards: list[tuple[str, ModelCard]] = [
+        (name, card) for name, upstream in upstreams.items() for card in upstream.models()
+    ]
+    try:
+        return Routes(cards, default=config.models.default, aliases=config.models.aliases)
+    except ValueError as error:
+        raise ConfigError(f"models: {error}") from None
+
+
+@asynccontextmanager
+async def _sandbox(config: Config) -> AsyncIterator[str]:
+    """The embedded sandbox org on its own loopback port; yields its base URL, empty when it is off."""
+    table = dict(config.sandbox)
+    if not msgspec.convert(table.pop("enabled", False), bool, strict=False):
+        yield ""
+        return
+    from sfbridge.sandbox import SandboxSettings, create_org
+
+    port = msgspec.convert(table.pop("port", SANDBOX_PORT), int, strict=False)
+    org = create_org(section(table, SandboxSettings, "sandbox"))
+    runner = web.AppRunner(org, handler_cancellation=True, shutdown_timeout=0.5, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await _bind(site, port)
+        bound = runner.addresses[0][1]
+        _log.info("the sandbox org listens on http://127.0.0.1:%d", bound)
+        yield f"http://127.0.0.1:{bound}"
+    finally:
+        await runner.cleanup()
+
+
+async def _bind(site: web.TCPSite, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigError(
+            f"sandbox.port: cannot listen on {port} ({error.strerror}); choose another, or 0 for any free one"
+        ) from None
+
+
+def installation_key(config: Config) -> bytes:
+    """A secret of this installation, the same after a restart: what no document could have been written for."""
+    digest = hashlib.blake2b(digest_size=32, person=b"sfbridge-mark")
+    for text in _secrets(config.upstream):
+        digest.update(text.encode() + b"\0")
+    for name, secret in sorted(config.keys.items()):
+        digest.update(f"{name}={secret}\0".encode())
+    return digest.digest()
+
+
+def _secrets(table: dict[str, Any]) -> Iterator[str]:
+    for name, value in sorted(table.items()):
+        if isinstance(value, dict):
+            yield from _secrets(value)
+        elif name.endswith("_file"):
+            yield Path(str(value)).expanduser().read_text(encoding="utf-8")
+        else:
+            yield f"{name}={value}"

@@ -1,0 +1,111 @@
+"""One door for every wire: bytes in, one whole answer or one event stream out, folded from the same events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from sfbridge.core.answer import Fold
+from sfbridge.core.errors import GatewayError
+from sfbridge.core.request import Caller, ChatRequest
+from sfbridge.gateway import Exchange, Plan
+from sfbridge.wire.base import Asked, Reply, Wire
+
+from .event_stream import EventStream
+from .hall import Handler, answer_headers, report, require_json
+from .keys import CLOCK, CONFIG, DRAINING, EXCHANGE, GATEWAY, KEY_ID
+
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+def door(wire: Wire) -> Handler:
+    """The handler of one wire's routes."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        require_json(request, wire)
+        asked = wire.decode(await request.read(), request.headers)
+        return await _answer(request, wire, asked)
+
+    return answer
+
+
+async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamResponse:
+    exchange = request[EXCHANGE]
+    wants_stream = asked.request.stream
+    neutral = _identified(request, asked.request)
+    with request.config_dict[DRAINING].interruptible():
+        exchange.plan = plan = await request.config_dict[GATEWAY].prepare(neutral)
+    reply = Reply(
+        id=wire.answer_prefix + exchange.id.removeprefix("req_"),
+        created=int(request.config_dict[CLOCK].wall()),
+        model=asked.request.model,
+        request_id=exchange.id,
+        stream_usage=asked.stream_usage,
+    )
+    if neutral.stream:
+        return await _stream(request, wire, plan, reply)
+    exchange.forced_json = wants_stream
+    return await _fold(request, wire, plan, reply)
+
+
+def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
+    """The request with its key's name, and without a stream where this client cannot read one."""
+    key = request[KEY_ID]
+    forced = request.config_dict[CONFIG].stream.force_json
+    unreadable = any(name == key or asked.caller.client.startswith(name) for name in forced)
+    caller: Caller = replace(asked.caller, key_id=key)
+    return replace(asked, caller=caller, stream=asked.stream and not unreadable)
+
+
+async def _fold(
+    request: web.Request, wire: Wire, plan: Plan, reply: Reply
+) -> web.Response:
+    exchange = request[EXCHANGE]
+    fold = Fold()
+    events_of = request.config_dict[GATEWAY].answer(exchange, plan, call_ids(wire, exchange))
+    with request.config_dict[DRAINING].interruptible():
+        async with aclosing(events_of):
+            async for events in events_of:
+                fold.feed(events)
+    return web.Response(
+        body=wire.body(fold.answer(), reply), headers={"Content-Type": JSON_TYPE}
+    )
+
+
+async def _stream(
+    request: web.Request, wire: Wire, plan: Plan, reply: Reply
+) -> web.StreamResponse:
+    exchange = request[EXCHANGE]
+    encoder = wire.encoder(reply)
+    stream = EventStream(
+        request,
+        encoder,
+        opening=plan.opening,
+        headers=lambda: answer_headers(request),
+        settings=request.config_dict[CONFIG].stream,
+        clock=request.config_dict[CLOCK],
+    )
+    async with stream:
+        try:
+            with request.config_dict[DRAINING].interruptible():
+                events_of = request.config_dict[GATEWAY].answer(
+                    exchange, plan, call_ids(wire, exchange)
+                )
+                async with aclosing(events_of):
+                    async for events in events_of:
+                        await stream.send(encoder.feed(events))
+                return await stream.end()
+        except GatewayError as error:
+            if not stream.committed:
+                raise
+            report(exchange, error)
+            return await stream.end(wire.failure(error, exchange.id))
+
+
+def call_ids(wire: Wire, exchange: Exchange) -> Callable[[int], str]:
+    """Ids for the calls of one answer: unique across a conversation, since the exchange's id is."""
+    stem = exchange.id.removeprefix("req_")[:20]
+    return lambda number: f"{wire.call_prefix}{stem}{number:04d}"

@@ -1,0 +1,210 @@
+"""The hall that every request passes: its id, who may enter, and the right envelope for every failure."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+
+from sfbridge.config import Server
+from sfbridge.core.errors import ErrorKind, GatewayError
+from sfbridge.gateway import Exchange
+from sfbridge.policy.limits import bearer
+from sfbridge.wire.base import Wire
+
+from .keys import CLOCK, CONFIG, EXCHANGE, KEY_ID, KEYS, WIRE
+from .wires import wire_of
+
+_log = logging.getLogger("sfbridge.server")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Health and start-up probes: no key, because the clients that send them have none at that moment.
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/", "/api/hello"})
+_HTTP_KINDS: Final[dict[int, ErrorKind]] = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media",
+}
+
+
+@web.middleware
+async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every answer leaves through here, with its headers; every failure in its door's envelope."""
+    exchange = Exchange(f"req_{secrets.token_hex(12)}", request.config_dict[CLOCK])
+    wire = wire_of(request)
+    request[EXCHANGE], request[WIRE] = exchange, wire
+    try:
+        _admit(request)
+        if request.method == hdrs.METH_OPTIONS:
+            response: web.StreamResponse = _preflight(request)
+        else:
+            response = await handler(request)
+    except GatewayError as error:
+        response = failed(request, error)
+    except web.HTTPException as error:
+        response = failed(request, _from_http(request, error))
+    except (asyncio.CancelledError, ConnectionError):
+        _log.info("%s %s %s client left", exchange.id, request.method, request.path)
+        raise
+    except Exception:  # noqa: BLE001  one of the two places where the plan allows it
+        _log.exception("%s %s %s failed", exchange.id, request.method, request.path)
+        response = failed(request, _internal())
+    if not response.prepared:
+        response.headers.update(answer_headers(request))
+    _log.info(
+        "%s %s %s %d %d ms%s",
+        exchange.id,
+        request.method,
+        request.path,
+        response.status,
+        exchange.elapsed_ms,
+        f" {exchange.plan.target.model}" if exchange.plan else "",
+    )
+    return response
+
+
+def answer_headers(request: web.Request) -> dict[str, str]:
+    """What every answer says of its own making."""
+    exchange = request[EXCHANGE]
+    headers = {
+        "x-request-id": exchange.id,
+        "x-upstream-latency": str(exchange.upstream_ms),
+        "x-auth-refreshes": str(exchange.trace.auth_refreshes),
+        "x-stream-downgraded": "true" if exchange.downgraded else "false",
+        "x-sfbridge-ignored": ", ".join(exchange.ignored),
+    }
+    if request[WIRE].name == "anthropic":
+        headers["request-id"] = exchange.id
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin:
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Vary"] = "Origin"
+    return headers
+
+
+def failed(request: web.Request, error: GatewayError) -> web.Response:
+    """An error as a whole answer in the door's envelope."""
+    exchange = request[EXCHANGE]
+    report(exchange, error)
+    status, body = request[WIRE].fault(error, exchange.id)
+    response = web.Response(
+        body=body,
+        status=status,
+        headers={"Content-Type": "application/json; charset=utf-8", **retry_headers(error)},
+    )
+    if error.kind in ("authentication", "permission", "too_large"):
+        response.force_close()
+    return response
+
+
+def report(exchange: Exchange, error: GatewayError) -> None:
+    """One line for whoever runs the server; upstream ids are what vendors' support asks for."""
+    facts = " ".join(f for f in (error.detail, *exchange.trace.upstream_ids[-2:]) if f)
+    level = logging.WARNING if error.kind.startswith("upstream") else logging.INFO
+    _log.log(level, "%s %s: %s %s", exchange.id, error.kind, error.message, facts)
+
+
+def retry_headers(error: GatewayError) -> dict[str, str]:
+    headers = {}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, round(error.retry_after)))
+    if error.retriable is not None:
+        headers["x-should-retry"] = "true" if error.retriable else "false"
+    return headers
+
+
+def _preflight(request: web.Request) -> web.Response:
+    """What a browser asks before a page of an allowed origin may post; touches nothing."""
+    wanted = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS, "")
+    headers = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Allow-Headers": wanted}
+    return web.Response(status=204, headers=headers if hdrs.ORIGIN in request.headers else None)
+
+
+def _internal() -> GatewayError:
+    return GatewayError(
+        "internal", "sfbridge failed on this request. Its log names the fault under the request id."
+    )
+
+
+def _from_http(request: web.Request, error: web.HTTPException) -> GatewayError:
+    kind = _HTTP_KINDS.get(error.status, "invalid_request" if error.status < 500 else "internal")
+    match kind:
+        case "not_found":
+            message = f"There is nothing at {request.method} {request.path}."
+        case "method_not_allowed":
+            allowed = error.headers.get(hdrs.ALLOW, "")
+            message = f"{request.path} does not take {request.method}; it takes {allowed}."
+        case "too_large":
+            limit = request.config_dict[CONFIG].server.max_body
+            message = f"The body is larger than {limit} bytes (server.max_body)."
+        case _:
+            message = error.reason
+    return GatewayError(kind, message)
+
+
+# ---- who may enter
+
+
+def _admit(request: web.Request) -> None:
+    server = request.config_dict[CONFIG].server
+    _check_host(request, server)
+    _check_origin(request, server)
+    keys = request.config_dict[KEYS]
+    if request.method == hdrs.METH_OPTIONS or request.path in OPEN_PATHS:
+        request[KEY_ID] = ""
+        return
+    request[KEY_ID] = keys.check(bearer(request.headers)) if keys else ""
+
+
+def _check_host(request: web.Request, server: Server) -> None:
+    """A page that rebinds its own name to 127.0.0.1 still sends that name; an address cannot be rebound."""
+    name = (urlsplit(f"//{request.headers.get(hdrs.HOST, '')}").hostname or "").lower()
+    if name == "localhost" or name.endswith(".localhost") or name == server.host.lower():
+        return
+    if name in server.allowed_hosts or _is_address(name):
+        return
+    raise GatewayError(
+        "permission",
+        f"Requests for the host {name!r} are not served here; add it to server.allowed_hosts if it is yours.",
+        code="foreign_host",
+        retriable=False,
+    )
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_origin(request: web.Request, server: Server) -> None:
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is None or origin in server.allowed_origins:
+        return
+    if origin == f"http://{request.headers.get(hdrs.HOST, '')}":
+        return
+    raise GatewayError(
+        "permission",
+        "Web pages may not call this server; add the page's origin to server.allowed_origins to let it.",
+        code="foreign_origin",
+        retriable=False,
+    )
+
+
+def require_json(request: web.Request, wire: Wire) -> None:
+    """A form or text/plain post needs no preflight, so a web page could send it unseen."""
+    if request.content_type != "application/json" and not request.content_type.endswith("+json"):
+        raise GatewayError(
+            "unsupported_media",
+            f"Bodies for {wire.name} are JSON: send the header Content-Type: application/json.",
+        )

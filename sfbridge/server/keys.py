@@ -1,0 +1,25 @@
+"""Typed keys of what the application and one request carry."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from sfbridge.config import Config
+from sfbridge.gateway import Exchange, Gateway
+from sfbridge.policy.limits import KeyRing
+from sfbridge.state.clock import Clock
+from sfbridge.wire.base import Wire
+
+from .draining import Draining
+
+CONFIG: Final = web.AppKey("config", Config)
+CLOCK: Final = web.AppKey("clock", Clock)  # type: ignore[type-abstract]
+GATEWAY: Final = web.AppKey("gateway", Gateway)
+KEYS: Final = web.AppKey("keys", KeyRing)
+DRAINING: Final = web.AppKey("draining", Draining)
+
+EXCHANGE: Final = web.RequestKey("exchange", Exchange)
+WIRE: Final = web.RequestKey("wire", Wire)
+KEY_ID: Final = web.RequestKey("key_id", str)

@@ -1,0 +1,122 @@
+"""The doors beside the chat: model lists, token counts, health, probes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from sfbridge import __version__
+from sfbridge.core.errors import GatewayError
+from sfbridge.core.model import ModelCard
+from sfbridge.emulation import REPAIRS
+from sfbridge.policy.routing import PICKER_PREFIX
+from sfbridge.wire import catalogue
+from sfbridge.wire.anthropic.decode import decode_count
+from sfbridge.wire.anthropic.encode import count_body
+
+from .chat import JSON_TYPE
+from .hall import require_json
+from .keys import DRAINING, EXCHANGE, GATEWAY, WIRE
+
+_json = msgspec.json.Encoder()
+_DEFAULT_PAGE = 20
+
+
+def _body(data: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=data, status=status, headers={"Content-Type": JSON_TYPE})
+
+
+async def models(request: web.Request) -> web.Response:
+    """The model list in the dialect of whoever asks."""
+    cards = request.config_dict[GATEWAY].routes.cards()
+    if request[WIRE].name != "anthropic":
+        return _body(catalogue.openai_list(cards))
+    query = request.query
+    return _body(
+        catalogue.anthropic_list(
+            [card for card in cards if card.kind == "chat"],
+            limit=_limit(query),
+            after_id=query.get("after_id"),
+            before_id=query.get("before_id"),
+        )
+    )
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    text = query.get("limit", str(_DEFAULT_PAGE))
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise GatewayError("invalid_request", "limit must be from 1 to 1000.", param="limit")
+    return int(text)
+
+
+async def model(request: web.Request) -> web.Response:
+    name = request.match_info["model"]
+    card: ModelCard = request.config_dict[GATEWAY].routes.card(name)
+    shown = msgspec.structs.replace(card, id=name) if name.startswith(PICKER_PREFIX) else card
+    if request[WIRE].name == "anthropic":
+        return _body(catalogue.anthropic_one(shown))
+    return _body(catalogue.openai_one(shown))
+
+
+async def count_tokens(request: web.Request) -> web.Response:
+    """Our estimate of a prompt as the upstream would be sent it; no vendor here counts for us."""
+    require_json(request, request[WIRE])
+    asked = decode_count(await request.read(), request.headers)
+    gateway = request.config_dict[GATEWAY]
+    exchange = request[EXCHANGE]
+    with request.config_dict[DRAINING].interruptible():
+        exchange.plan = await gateway.prepare(asked.request)
+    return _body(count_body(exchange.plan.prompt_tokens))
+
+
+async def healthz(_: web.Request) -> web.Response:
+    """This process answers."""
+    return _body(_json.encode({"status": "ok", "version": __version__}))
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Whether a request would find its upstream: token held, surface known. 503 while not."""
+    states: dict[str, Any] = {}
+    ready = not request.config_dict[DRAINING].stopping
+    for name, upstream in request.config_dict[GATEWAY].upstreams.items():
+        health = await upstream.health()
+        states[name] = {"ready": health.ready, "summary": health.summary, **health.facts}
+        ready = ready and health.ready
+    body = {"status": "ready" if ready else "not ready", "upstreams": states}
+    return _body(_json.encode(body), 200 if ready else 503)
+
+
+async def stats(request: web.Request) -> web.Response:
+    """Totals since the start. `json_repair_total` is the sum of the repairs by name."""
+    totals = request.config_dict[GATEWAY].counters.snapshot()
+    repairs = sum(n for name, n in totals.items() if name in REPAIRS)
+    return _body(_json.encode({"counters": {**totals, "json_repair_total": repairs}}))
+
+
+async def probe(_: web.Request) -> web.Response:
+    """Claude Code's start-up probe, and a word for whoever opens the address in a browser."""
+    return web.Response(text=f"sfbridge {__version__}\n")
+
+
+def routes() -> list[web.RouteDef]:
+    """Every door but the chat's; Anthropic doors stand again under /anthropic."""
+    found = [
+        web.get("/", probe),
+        web.get("/api/hello", probe),
+        web.get("/healthz", healthz),
+        web.get("/readyz", readyz),
+        web.get("/v1/sfbridge/stats", stats),
+        web.get("/models", models),
+        web.get("/models/{model:.+}", model),
+    ]
+    for prefix in ("", "/anthropic"):
+        found += [
+            web.get(f"{prefix}/v1/models", models),
+            web.get(f"{prefix}/v1/models/{{model:.+}}", model),
+            web.post(f"{prefix}/v1/messages/count_tokens", count_tokens),
+        ]
+    found += [web.get("/anthropic", probe), web.get("/anthropic/", probe), web.get("/anthropic/api/hello", probe)]
+    return found

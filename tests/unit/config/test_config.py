@@ -1,0 +1,97 @@
+"""One file, one precedence, and faults named by their path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sfbridge.config import Config, ConfigError, is_loopback, load
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_are_loopback_and_the_sandbox() -> None:
+    """Nothing configured means this machine only, answered by the sandbox org."""
+    config = load(None, environ={})
+    assert (config.server.host, config.server.port) == ("127.0.0.1", 8000)
+    assert config.upstream["salesforce"]["my_domain"] == "sandbox"
+    assert config.sandbox["enabled"] is True
+
+
+def test_command_line_wins_over_environment_over_file(tmp_path: Path) -> None:
+    """The documented precedence holds for one key set in all three places."""
+    path = write(tmp_path, "[server]\nport = 1001\n")
+    environ = {"SFBRIDGE_SERVER__PORT": "1002", "PATH": "/bin", "SFBRIDGE_CONFIG": "x"}
+    assert load(path, environ={}).server.port == 1001
+    assert load(path, environ=environ).server.port == 1002
+    assert load(path, environ=environ, sets=["server.port=1003"]).server.port == 1003
+
+
+def test_environment_reaches_any_key(tmp_path: Path) -> None:
+    """Lists, numbers, names of upstreams: every key can come from the environment."""
+    environ = {
+        "SFBRIDGE_UPSTREAM__SALESFORCE__KIND": "salesforce",
+        "SFBRIDGE_UPSTREAM__SALESFORCE__CLIENT_SECRET": "123456",
+        "SFBRIDGE_SERVER__ALLOWED_HOSTS": '["a", "b"]',
+        "SFBRIDGE_STREAM__KEEP_ALIVE": "2.5",
+        "SFBRIDGE_KEYS__LAPTOP": "long-enough-key",
+    }
+    config = load(None, environ=environ)
+    assert config.upstream["salesforce"]["client_secret"] == "123456"
+    assert config.server.allowed_hosts == ("a", "b")
+    assert config.stream.keep_alive == 2.5
+    assert config.keys == {"laptop": "long-enough-key"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[server]\nprot = 1\n", "server.prot: there is no such key"),
+        ("[sever]\nport = 1\n", "sever: there is no such key"),
+        ("[server]\nport = 'x'\n", "server.port: Expected `int`"),
+        ("[server]\nport = 70000\n", "server.port: 70000 is not a port number"),
+        ("[stream]\nkeep_alive = 0\n", "stream.keep_alive: must be at least"),
+        ("[keys]\na = 'short'\n", "keys.a: a key needs at least 8"),
+        ("[server]\nhost = '0.0.0.0'\n", "at least one key"),
+        ("[server\n", "not valid TOML"),
+        ("[models]\naliases = 3\n", "models.aliases: Expected `object`"),
+    ],
+)
+def test_faults_name_their_path(tmp_path: Path, text: str, words: str) -> None:
+    """A faulty file is refused with the path of the fault."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, text), environ={})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("item", ["port=1", "server.port", "=", "server.port.deep=1"])
+def test_set_wants_section_key_value(item: str) -> None:
+    """A malformed --set is refused, never ignored."""
+    with pytest.raises(ConfigError):
+        load(None, environ={"SFBRIDGE_SERVER__PORT": "1"}, sets=[item])
+
+
+def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
+    """A path that does not exist is an error, not an empty configuration."""
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load(tmp_path / "none.toml", environ={})
+
+
+def test_keys_open_other_addresses(tmp_path: Path) -> None:
+    """With a key, the server may listen beyond loopback."""
+    text = "[server]\nhost = '0.0.0.0'\n[keys]\na = 'long-enough'\n"
+    assert isinstance(load(write(tmp_path, text), environ={}), Config)
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("127.9.9.9", True), ("0.0.0.0", False), ("10.0.0.1", False)],
+)
+def test_loopback_is_recognised(host: str, local: bool) -> None:
+    """Only this machine's own addresses count as loopback."""
+    assert is_loopback(host) is local
