@@ -1,0 +1,9 @@
+"""The front doors: client bytes <-> core, one line per protocol."""
+
+from typing import Final
+
+from .anthropic import anthropic
+from .base import Wire
+from .openai_chat import openai_chat
+
+WIRES: Final[tuple[Wire, ...]] = (openai_chat, anthropic)
