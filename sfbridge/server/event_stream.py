@@ -65,9 +65,7 @@ class EventStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._timer is not None
-        self._timer.cancel()
-        await asyncio.gather(self._timer, return_exceptions=True)
+        await self._stop_timer()
 
     async def send(self, frames: bytes) -> None:
         """Write the frames of one batch, in one write."""
@@ -79,11 +77,18 @@ class EventStream:
 
     async def end(self, frames: bytes = b"") -> web.StreamResponse:
         """Close the stream, after last frames if there are any."""
+        await self._stop_timer()
         response = self._response or await self._commit()
         if frames:
             await response.write(frames)
+        # nothing may be awaited after this: a client that has read its end closes, which cancels us
         await response.write_eof()
         return response
+
+    async def _stop_timer(self) -> None:
+        if self._timer is not None and not self._timer.done():
+            self._timer.cancel()
+            await asyncio.wait([self._timer])
 
     async def _commit(self) -> web.StreamResponse:
         async with self._lock:
