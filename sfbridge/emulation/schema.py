@@ -1,0 +1,166 @@
+"""A tool's JSON Schema, compiled once: a quick yes from msgspec, the verdict from the validator library.
+
+Nothing is ever fetched for a `$ref`, patterns run in linear time, and a schema that is broken, or that would
+take exponential time, switches off the checking of its own tool and of nothing else.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from .jsontext import NotJson, Refused, plain, read
+from .typed import exact_type
+from .words import explain
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+_MAX_UNFOLDED: Final = 5_000
+_MAX_BACKTRACKS: Final = 10_000
+_IN_PLACE: Final = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else"})
+_DIALECTS: Final = (
+    "://json-schema.org/draft-04/schema",
+    "://json-schema.org/draft-06/schema",
+    "://json-schema.org/draft-07/schema",
+    "://json-schema.org/draft/2019-09/schema",
+    "://json-schema.org/draft/2020-12/schema",
+)
+
+
+class BrokenSchema(Exception):
+    """The schema cannot be used to check anything."""
+
+
+class Checker:
+    """One compiled schema. Build it with `compiled`."""
+
+    __slots__ = ("_decoder", "_source", "schema")
+
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        try:
+            found = read(source.decode())
+        except (NotJson, Refused, UnicodeDecodeError):
+            found = None
+        self.schema: dict[str, Any] | None = found if isinstance(found, dict) else None
+        exact = exact_type(self.schema) if self.schema is not None else None
+        self._decoder = msgspec.json.Decoder(exact) if exact is not None else None
+
+    def accepts(self, text: str) -> bool:
+        """Whether the JSON text surely fits. False means only that it has to be asked properly."""
+        if self._decoder is None:
+            return False
+        try:
+            self._decoder.decode(text)
+        except (msgspec.MsgspecError, RecursionError):
+            return False
+        return True
+
+    def problems(self, value: Any) -> tuple[str, ...]:
+        """What is wrong with a value read by `jsontext`, with paths; empty when it fits.
+
+        Raises BrokenSchema.
+        """
+        if self.schema is None:
+            raise BrokenSchema
+        return explain(_validator(self._source).iter_errors(plain(value)), self.schema)
+
+
+@lru_cache(maxsize=256)
+def compiled(source: bytes) -> Checker:
+    """The checker of a schema's JSON text."""
+    return Checker(source)
+
+
+@lru_cache(maxsize=256)
+def _built(source: bytes) -> jsonschema_rs.Validator | None:
+    import jsonschema_rs  # most requests never need it
+
+    schema = plain(compiled(source).schema)
+    named = schema.get("$schema")
+    if not (isinstance(named, str) and any(known in named for known in _DIALECTS)):
+        schema = {key: value for key, value in schema.items() if key != "$schema"}
+    if _unfolded(schema) > _MAX_UNFOLDED:
+        return None
+    # A pattern with look-around needs the other engine, whose steps are bounded. Array-valued `items`
+    # are draft 7, which tools use without saying so.
+    engines = (
+        jsonschema_rs.RegexOptions(),
+        jsonschema_rs.FancyRegexOptions(backtrack_limit=_MAX_BACKTRACKS),
+    )
+    drafts = (None,) if "$schema" in schema else (None, jsonschema_rs.Draft7)
+    for engine in engines:
+        for draft in drafts:
+            try:
+                if draft is None:
+                    return jsonschema_rs.validator_for(
+                        schema, pattern_options=engine, validate_formats=False, offline=True
+                    )
+                return jsonschema_rs.Draft7Validator(
+                    schema, pattern_options=engine, validate_formats=False, offline=True
+                )
+            except (ValueError, jsonschema_rs.ReferencingError):
+                continue
+    return None
+
+
+def _validator(source: bytes) -> jsonschema_rs.Validator:
+    found = _built(source)
+    if found is None:
+        raise BrokenSchema
+    return found
+
+
+def _unfolded(schema: dict[str, Any]) -> int:
+    """How many schemas one value may have to be checked against, every `$ref` counted where it stands.
+
+    Twenty definitions that each name the one before twice make a million checks of a single value.
+    """
+    known: dict[int, int] = {}
+    worst = 0
+    todo: list[Any] = [schema]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, list):
+            todo += node
+        elif isinstance(node, dict):
+            worst = max(worst, _in_place(node, schema, known, 64))
+            todo += node.values()
+    return worst
+
+
+def _in_place(node: Any, root: dict[str, Any], known: dict[int, int], left: int) -> int:
+    if not isinstance(node, dict) or left == 0:
+        return 1
+    if id(node) not in known:
+        known[id(node)] = _MAX_UNFOLDED + 1  # what is found here again is a circle without end
+        branches: list[Any] = []
+        for word in _IN_PLACE & node.keys():
+            branches += node[word] if isinstance(node[word], list) else [node[word]]
+        if isinstance(node.get("$ref"), str):
+            branches.append(resolve(node, root))
+        known[id(node)] = 1 + sum(_in_place(b, root, known, left - 1) for b in branches)
+    return known[id(node)]
+
+
+def resolve(node: dict[str, Any], root: dict[str, Any]) -> Any:
+    """What a `$ref` inside the same schema points at; None when it points elsewhere or nowhere."""
+    reference = node.get("$ref")
+    if reference == "#":
+        return root
+    if not isinstance(reference, str) or not reference.startswith("#/"):
+        return None
+    found: Any = root
+    for step in reference[2:].split("/"):
+        key = step.replace("~1", "/").replace("~0", "~")
+        match found:
+            case dict() if key in found:
+                found = found[key]
+            case list() if key.isdecimal() and int(key) < len(found):
+                found = found[int(key)]
+            case _:
+                return None
+    return found
