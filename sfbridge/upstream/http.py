@@ -1,0 +1,187 @@
+"""One HTTP request to somebody else's machine. The only place where aiohttp's exceptions become ours.
+
+No message made here holds a query, a token or a body; hosts are named, because they are what to look at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientSession,
+    ClientSSLError,
+    ClientTimeout,
+    ConnectionTimeoutError,
+)
+from yarl import URL
+
+from sfbridge.core.errors import GatewayError
+
+MOST_BODY: Final = 64 * 1024 * 1024
+MOST_FAULT_BODY: Final = 64 * 1024
+FAULT_SECONDS: Final = 5.0
+_NOT_AUTOMATIC: Final = ("Accept", "Accept-Encoding")
+
+
+class Response:
+    """An answer whose head has arrived, whatever its status."""
+
+    __slots__ = ("_raw", "headers", "host", "status")
+
+    def __init__(self, raw: ClientResponse, host: str) -> None:
+        self._raw = raw
+        self.status = raw.status
+        self.headers: Mapping[str, str] = raw.headers
+        self.host = host
+
+    @property
+    def content_type(self) -> str:
+        """The media type without its parameters, in lower case; empty where the answer has none."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    async def some(self) -> bytes:
+        """What the next read brings; empty at the end of the body."""
+        try:
+            return await self._raw.content.readany()
+        except (ClientError, OSError) as error:
+            raise self._cut(error) from error
+
+    async def some_within(self, seconds: float) -> bytes:
+        """As `some`, for bytes that may be missed: empty also when they do not come in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._raw.content.readany()
+        except (ClientError, OSError):
+            return b""
+
+    async def body(self, most: int = MOST_BODY) -> bytes:
+        """The whole body. Raises GatewayError when it breaks off or is larger than `most` bytes."""
+        parts: list[bytes] = []
+        size = 0
+        while part := await self.some():
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise GatewayError(
+                    "upstream_failed",
+                    f"The answer of {self.host} is larger than {most // (1024 * 1024)} MB.",
+                    code="upstream_oversized",
+                    retriable=False,
+                )
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def fault_body(self) -> bytes:
+        """What can be had of an error's body, soon and in bounds: a broken one must not hide the error."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(FAULT_SECONDS):
+                while size < MOST_FAULT_BODY and (part := await self._raw.content.readany()):
+                    parts.append(part)
+                    size += len(part)
+        except (ClientError, OSError):
+            pass
+        return b"".join(parts)[:MOST_FAULT_BODY]
+
+    def expect_within(self, seconds: float) -> None:
+        """From the next bytes on, silence of `seconds` is a timeout."""
+        connection = self._raw.connection
+        if connection is not None and connection.protocol is not None:
+            connection.protocol.read_timeout = seconds
+
+    def close(self) -> None:
+        """Close the connection, unless the body was read to its end: then it already serves others."""
+        self._raw.close()
+
+    def _cut(self, error: Exception) -> GatewayError:
+        if isinstance(error, TimeoutError):
+            return GatewayError(
+                "timeout",
+                f"{self.host} began to answer and then fell silent.",
+                code="upstream_silent",
+                detail=type(error).__name__,
+            )
+        said = "broke off its answer"
+        if isinstance(error, ClientPayloadError):
+            said = "broke off its answer, or garbled it"
+        return GatewayError(
+            "upstream_failed",
+            f"{self.host} {said}.",
+            code="upstream_cut",
+            detail=type(error).__name__,
+        )
+
+
+@asynccontextmanager
+async def post(
+    session: ClientSession,
+    url: URL,
+    body: bytes,
+    *,
+    headers: Mapping[str, str],
+    timeout: ClientTimeout,  # noqa: ASYNC109  aiohttp's own timeouts, not a deadline of this function
+) -> AsyncIterator[Response]:
+    """Send one request and wait for the head of its answer. Redirects are not followed: they would take
+    the token with them. Raises GatewayError; leaving closes what was not read to its end."""
+    host = url.host or "the upstream"
+    try:
+        raw = await session.post(
+            url,
+            data=body,
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,
+            skip_auto_headers=_NOT_AUTOMATIC,
+        )
+    except (ClientError, OSError) as error:
+        raise _unreached(error, host) from error
+    response = Response(raw, host)
+    try:
+        yield response
+    finally:
+        response.close()
+
+
+def _unreached(error: Exception, host: str) -> GatewayError:
+    """Nothing of an answer has come, so the request may be sent again."""
+    detail = type(error).__name__
+    if isinstance(error, TimeoutError):
+        if isinstance(error, ConnectionTimeoutError):
+            message, code = (
+                f"{host} cannot be reached: no connection in time.",
+                "upstream_unreachable",
+            )
+        else:
+            message, code = f"{host} did not answer in time.", "upstream_silent"
+        return GatewayError("timeout", message, code=code, detail=detail)
+    return GatewayError(
+        "upstream_failed",
+        f"{host} cannot be reached: {_reason(error)}.",
+        code="upstream_unreachable",
+        detail=detail,
+    )
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case ClientConnectorDNSError():
+            return "its name cannot be resolved"
+        case ClientConnectorCertificateError():
+            return "its TLS certificate is not trusted"
+        case ClientSSLError():
+            return "the TLS handshake failed"
+        case ClientConnectorError():
+            return (error.os_error.strerror or "the connection was refused").lower()
+        case ClientPayloadError():
+            return "its answer is garbled"
+        case _:
+            return "the connection broke before an answer came"

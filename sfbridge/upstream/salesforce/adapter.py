@@ -1,0 +1,165 @@
+"""The five members of the upstream contract, over whichever surface the org answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from sfbridge.core.model import Capabilities, Health, ModelCard
+from sfbridge.core.stream import Piece
+from sfbridge.upstream.base import Call, Reception, Resources
+from sfbridge.upstream.http import Response
+
+from . import gateway_api, platform_api
+from .auth import Tokens
+from .connection import Connection
+from .faults import Asked
+from .knobs import MOST_TEMPERATURE
+from .models import ModelTable, quoted, speaks_anthropic
+from .probe import Probe, Surface, announce
+from .reading import note_model, one_batch, read_pieces
+from .settings import Org, Settings
+
+_log = logging.getLogger("sfbridge.upstream.salesforce")
+
+
+class Salesforce:
+    """One org."""
+
+    def __init__(self, name: str, settings: Settings, org: Org, resources: Resources) -> None:
+        self.name = name
+        self._settings = settings
+        self._org = org
+        self._clock = resources.clock
+        self._table = ModelTable(settings.models)
+        self._tokens = Tokens(org, settings, resources)
+        self._connection = Connection(self._tokens, settings, resources)
+        self._probe = Probe(self._connection, settings, org, resources)
+        self._adaptive = settings.thinking == "adaptive"
+        self._proven = False
+        self._warned: set[str] = set()
+
+    def start(self) -> None:
+        """Begin what a first request would wait for: a token, and the question which surface answers."""
+        if self._org.sandbox:
+            _log.warning("answers come from the built-in sandbox org, not from a model")
+        if self._probe.known is None:
+            self._probe.ask()
+        else:
+            announce(self._probe.known, self._org)
+            self._tokens.refresh()
+
+    def models(self) -> Sequence[ModelCard]:
+        return self._table.cards()
+
+    async def capabilities(self, model: str) -> Capabilities:
+        return self._capabilities(await self._probe.surface(), model)
+
+    @asynccontextmanager
+    async def open(self, call: Call) -> AsyncIterator[Reception]:
+        surface = await self._probe.surface()
+        self._note(surface, call)
+        path, body, asked = self._prepared(surface, call)
+        async with AsyncExitStack() as stack:
+            sent = self._connection.accepted(path, body, asked, call.trace)
+            response = await stack.enter_async_context(sent)
+            if _streams(surface, call, response):
+                response.expect_within(self._settings.stream_idle_timeout)
+                pieces = read_pieces(response, gateway_api.reader(asked), call.trace)
+            else:
+                pieces = one_batch(await _whole(surface, response, asked, call))
+            # closed before the transport, so that no reader is left waiting on it
+            stack.push_async_callback(pieces.aclose)
+            self._proven = True
+            yield Reception(pieces)
+
+    async def health(self) -> Health:
+        surface, token = self._probe.known, self._tokens.held
+        if token is None:
+            self._tokens.refresh()
+        failure = self._tokens.failure or self._probe.failure
+        ready = surface is not None and self._tokens.issued
+        if ready:
+            summary = f"{self._org.host}, {surface} surface"
+        else:
+            summary = failure.message if failure is not None else "asking the org"
+        facts: dict[str, str | int | bool | None] = {
+            "surface": surface,
+            "token_expires_in": int(token.expires_at - self._clock()) if token else None,
+            "sandbox": self._org.sandbox,
+            "org": self._org.host,
+        }
+        return Health(ready=ready, summary=summary, facts=facts)
+
+    # ---- one call
+
+    def _capabilities(self, surface: Surface, model: str) -> Capabilities:
+        row = self._table.row(model)
+        if surface == "platform":
+            return platform_api.capabilities(row)
+        return gateway_api.capabilities(model, row, thinks=self._adaptive)
+
+    def _prepared(self, surface: Surface, call: Call) -> tuple[str, bytes, Asked]:
+        model, request = call.model, call.request
+        row = self._table.row(model)
+        if surface == "platform":
+            path = platform_api.path(quoted(model))
+            body = platform_api.body(request, self._settings.locale)
+        else:
+            most = self._settings.default_max_output
+            if row is not None and row.max_output is not None:
+                most = min(most, row.max_output)
+            path = gateway_api.path(model, quoted(model), stream=call.stream)
+            body = gateway_api.body(
+                model, request, request.max_output or most, thinks=self._adaptive
+            )
+        asked = Asked(
+            model=model,
+            size=len(body),
+            proven=self._proven or self._probe.answered,
+            window=row.window if row is not None else None,
+            status=row.status if row is not None else "",
+        )
+        return path, body, asked
+
+    def _note(self, surface: Surface, call: Call) -> None:
+        """Say what a dialect changes in silence: thoughts, knobs that exclude them, rerouted names."""
+        request, ignored = call.request, call.trace.ignored
+        words, sampling = request.words, request.sampling
+        thinks = (
+            self._adaptive
+            and surface == "gateway"
+            and speaks_anthropic(call.model)
+            and request.thinking is not None
+        )
+        if request.thinking is not None and not thinks:
+            ignored.append(words.get("thinking", "thinking"))
+        if thinks:
+            ignored += [
+                words.get(name, name)
+                for name in ("temperature", "top_p", "top_k")
+                if getattr(sampling, name) is not None
+            ]
+        elif sampling.temperature is not None and sampling.temperature > MOST_TEMPERATURE:
+            ignored.append(words.get("temperature", "temperature"))
+        row = self._table.row(call.model)
+        if row is not None and row.rerouted_to and row.api_name not in self._warned:
+            self._warned.add(row.api_name)
+            _log.warning("%s is rerouted by Salesforce: %s answers", row.api_name, row.rerouted_to)
+
+
+def _streams(surface: Surface, call: Call, response: Response) -> bool:
+    """Whether what comes is the stream that was asked for; a fault under a 200 is not."""
+    wanted = surface == "gateway" and call.stream
+    return wanted and response.content_type in gateway_api.STREAM_TYPES
+
+
+async def _whole(surface: Surface, response: Response, asked: Asked, call: Call) -> Sequence[Piece]:
+    body = await response.body()
+    if surface == "platform":
+        pieces = platform_api.whole_answer(body, asked)
+    else:
+        pieces = gateway_api.whole_answer(body, asked)
+    note_model(pieces, call.trace)
+    return pieces
