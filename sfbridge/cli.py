@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command")
     serving = commands.add_parser("serve", help="run the server (what happens without a command)")
     _serve_options(serving, default=False)
-    sandbox = commands.add_parser("sandbox", help="run only the sandbox org, a Salesforce org in miniature")
+    sandbox = commands.add_parser(
+        "sandbox", help="run only the sandbox org, a Salesforce org in miniature"
+    )
     sandbox.add_argument("--host", default="127.0.0.1")
     sandbox.add_argument("--port", type=int, default=8001)
     sandbox.add_argument("--scenario", default="", help="a TOML or Python file of scripted turns")
@@ -53,11 +55,17 @@ def _serve_options(parser: argparse.ArgumentParser, *, default: bool) -> None:
     """The same options before and after `serve`; only the first set has defaults, so neither undoes the other."""
     empty: Any = None if default else argparse.SUPPRESS
     many: Any = [] if default else argparse.SUPPRESS
-    parser.add_argument("--config", type=Path, default=empty, help="the file to read (config.toml if it is here)")
+    parser.add_argument(
+        "--config", type=Path, default=empty, help="the file to read (config.toml if it is here)"
+    )
     parser.add_argument("--host", default=empty, help="address to listen on (server.host)")
     parser.add_argument("--port", default=empty, help="port to listen on (server.port)")
     parser.add_argument(
-        "--set", action="append", default=many, metavar="SECTION.KEY=VALUE", help="set any key of the file"
+        "--set",
+        action="append",
+        default=many,
+        metavar="SECTION.KEY=VALUE",
+        help="set any key of the file",
     )
 
 
@@ -84,7 +92,9 @@ def _configure_log(config: Config) -> None:
     try:
         log.configure(config.log.level, [*config.keys.values(), *_secret_values(config.upstream)])
     except ValueError:
-        raise ConfigError(f"log.level: {config.log.level!r} is not a level (debug, info, warning, error)") from None
+        raise ConfigError(
+            f"log.level: {config.log.level!r} is not a level (debug, info, warning, error)"
+        ) from None
 
 
 def _secret_values(table: dict[str, Any]) -> Iterator[str]:
@@ -124,13 +134,17 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def serve_sandbox(arguments: argparse.Namespace) -> int:
     """Run the sandbox org alone, for workflow tests of one's own."""
-    from .sandbox import SandboxSettings, create_org
+    from .sandbox import SandboxSettings, ScenarioError, create_org
 
     log.configure("info", [])
     settings = section({"scenario": arguments.scenario}, SandboxSettings, "sandbox")
+    try:
+        org = create_org(settings)
+    except ScenarioError as error:
+        raise ConfigError(f"--scenario: {error}") from None
     _log.info("the sandbox org listens on http://%s:%d", arguments.host, arguments.port)
     web.run_app(
-        create_org(settings),
+        org,
         host=arguments.host,
         port=arguments.port,
         print=None,

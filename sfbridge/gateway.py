@@ -193,7 +193,8 @@ class Gateway:
 
     async def _read(self, exchange: Exchange, plan: Plan) -> AsyncGenerator[Iterable[Piece]]:
         """The upstream's text read for calls, stops and shape; asked again while it is faulty."""
-        request, spent, seen = plan.request, Usage(), ()
+        request, spent = plan.request, Usage()
+        seen: tuple[object, ...] = ()
         while True:
             turn = Turn(plan.dressed, plan.shape, plan.fitted.emulate_stop)
             again = exchange.rounds > 0
@@ -239,7 +240,11 @@ class Gateway:
             self.counters.one("faults_final")
             out.append(Text(dropped_line(outcome.faults)))
         for key, call in enumerate(outcome.calls):
-            out += (CallOpened(key, "", call.name), CallArguments(key, call.arguments), CallClosed(key))
+            out += (
+                CallOpened(key, "", call.name),
+                CallArguments(key, call.arguments),
+                CallClosed(key),
+            )
         out.append(replace(outcome.closed, usage=spent))
         return out
 
@@ -257,7 +262,10 @@ class Gateway:
     ) -> AsyncIterator[Reception]:
         """An accepted upstream call. Refusals that may pass are tried again here, and nowhere else."""
         call = Call(
-            request=request, model=plan.target.model, stream=plan.fitted.stream, trace=exchange.trace
+            request=request,
+            model=plan.target.model,
+            stream=plan.fitted.stream,
+            trace=exchange.trace,
         )
         exchange.asking()
         attempt = 0

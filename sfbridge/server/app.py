@@ -136,10 +136,13 @@ async def _sandbox(config: Config) -> AsyncIterator[str]:
     if not msgspec.convert(table.pop("enabled", False), bool, strict=False):
         yield ""
         return
-    from sfbridge.sandbox import SandboxSettings, create_org
+    from sfbridge.sandbox import SandboxSettings, ScenarioError, create_org
 
     port = msgspec.convert(table.pop("port", SANDBOX_PORT), int, strict=False)
-    org = create_org(section(table, SandboxSettings, "sandbox"))
+    try:
+        org = create_org(section(table, SandboxSettings, "sandbox"))
+    except ScenarioError as error:
+        raise ConfigError(f"sandbox.scenario: {error}") from None
     runner = web.AppRunner(org, handler_cancellation=True, shutdown_timeout=0.5, access_log=None)
     await runner.setup()
     try:

@@ -60,9 +60,7 @@ def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
     return replace(asked, caller=caller, stream=asked.stream and not unreadable)
 
 
-async def _fold(
-    request: web.Request, wire: Wire, plan: Plan, reply: Reply
-) -> web.Response:
+async def _fold(request: web.Request, wire: Wire, plan: Plan, reply: Reply) -> web.Response:
     exchange = request[EXCHANGE]
     fold = Fold()
     events_of = request.config_dict[GATEWAY].answer(exchange, plan, call_ids(wire, exchange))
@@ -70,14 +68,10 @@ async def _fold(
         async with aclosing(events_of):
             async for events in events_of:
                 fold.feed(events)
-    return web.Response(
-        body=wire.body(fold.answer(), reply), headers={"Content-Type": JSON_TYPE}
-    )
+    return web.Response(body=wire.body(fold.answer(), reply), headers={"Content-Type": JSON_TYPE})
 
 
-async def _stream(
-    request: web.Request, wire: Wire, plan: Plan, reply: Reply
-) -> web.StreamResponse:
+async def _stream(request: web.Request, wire: Wire, plan: Plan, reply: Reply) -> web.StreamResponse:
     exchange = request[EXCHANGE]
     encoder = wire.encoder(reply)
     stream = EventStream(

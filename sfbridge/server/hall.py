@@ -26,7 +26,8 @@ _log = logging.getLogger("sfbridge.server")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Health and start-up probes: no key, because the clients that send them have none at that moment.
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/", "/api/hello"})
+PROBES: Final = ("/", "/api/hello", "/anthropic", "/anthropic/", "/anthropic/api/hello")
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", *PROBES})
 _HTTP_KINDS: Final[dict[int, ErrorKind]] = {
     404: "not_found",
     405: "method_not_allowed",

@@ -15,7 +15,7 @@ from sfbridge.wire.base import Wire
 from .draining import Draining
 
 CONFIG: Final = web.AppKey("config", Config)
-CLOCK: Final = web.AppKey("clock", Clock)  # type: ignore[type-abstract]
+CLOCK: Final = web.AppKey("clock", Clock)
 GATEWAY: Final = web.AppKey("gateway", Gateway)
 KEYS: Final = web.AppKey("keys", KeyRing)
 DRAINING: Final = web.AppKey("draining", Draining)

@@ -18,7 +18,7 @@ from sfbridge.wire.anthropic.decode import decode_count
 from sfbridge.wire.anthropic.encode import count_body
 
 from .chat import JSON_TYPE
-from .hall import require_json
+from .hall import PROBES, require_json
 from .keys import DRAINING, EXCHANGE, GATEWAY, WIRE
 
 _json = msgspec.json.Encoder()
@@ -104,8 +104,7 @@ async def probe(_: web.Request) -> web.Response:
 def routes() -> list[web.RouteDef]:
     """Every door but the chat's; Anthropic doors stand again under /anthropic."""
     found = [
-        web.get("/", probe),
-        web.get("/api/hello", probe),
+        *(web.get(path, probe) for path in PROBES),
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),
         web.get("/v1/sfbridge/stats", stats),
@@ -118,5 +117,4 @@ def routes() -> list[web.RouteDef]:
             web.get(f"{prefix}/v1/models/{{model:.+}}", model),
             web.post(f"{prefix}/v1/messages/count_tokens", count_tokens),
         ]
-    found += [web.get("/anthropic", probe), web.get("/anthropic/", probe), web.get("/anthropic/api/hello", probe)]
     return found

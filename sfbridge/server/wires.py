@@ -20,6 +20,10 @@ def wire_of(request: web.Request) -> Wire:
     path = request.path
     if wire := _BY_ROUTE.get(path):
         return wire
-    if path.startswith("/anthropic") or "/messages" in path or "anthropic-version" in request.headers:
+    if (
+        path.startswith("/anthropic")
+        or "/messages" in path
+        or "anthropic-version" in request.headers
+    ):
         return ANTHROPIC
     return OPENAI

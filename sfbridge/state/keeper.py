@@ -34,6 +34,8 @@ class Keeper:
         task = asyncio.create_task(self._run(name, work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # a task that is cancelled before its first step never touches its work
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
