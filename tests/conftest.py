@@ -17,6 +17,12 @@ from sfbridge.server.app import create_app
 from sfbridge.state.clock import SystemClock
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--bless", action="store_true", help="rewrite the golden files with what was found"
+    )
+
+
 class HandClock:
     """A clock that moves only when `advance` is called; sleepers wake in order."""
 
@@ -58,7 +64,9 @@ async def settle() -> None:
 class Bridge:
     """A running server, the sandbox org behind it, and a client session to knock with."""
 
-    def __init__(self, url: str, org_app: web.Application, app: web.Application, http: ClientSession) -> None:
+    def __init__(
+        self, url: str, org_app: web.Application, app: web.Application, http: ClientSession
+    ) -> None:
         self.url = url
         self.org = org_app[ORG]
         self.app = app

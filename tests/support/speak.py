@@ -40,7 +40,9 @@ class Heard:
         return [(name, json.loads(arguments)) for _, name, arguments in self.calls]
 
 
-def body_of(wire: str, model: str, prompt: str = "Say hello.", *, tools: bool = False, **more: Any) -> dict[str, Any]:
+def body_of(
+    wire: str, model: str, prompt: str = "Say hello.", *, tools: bool = False, **more: Any
+) -> dict[str, Any]:
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}]}
     if wire == "anthropic":
         body["max_tokens"] = 1000
@@ -112,7 +114,11 @@ def _openai_body(found: Heard, body: dict[str, Any]) -> None:
     message = choice["message"]
     assert body["object"] == "chat.completion"
     assert message["role"] == "assistant"
-    found.text, found.finish, found.usage = message["content"] or "", choice["finish_reason"], body["usage"]
+    found.text, found.finish, found.usage = (
+        message["content"] or "",
+        choice["finish_reason"],
+        body["usage"],
+    )
     found.model = body["model"]
     for call in message.get("tool_calls") or []:
         assert call["type"] == "function"
@@ -188,7 +194,9 @@ def _anthropic_stream(found: Heard, stream: list[tuple[str, str]]) -> None:
                 assert body["index"] == index
                 if kind == "tool_use":
                     assert body["content_block"]["input"] == {}
-                    found.calls.append((body["content_block"]["id"], body["content_block"]["name"], ""))
+                    found.calls.append(
+                        (body["content_block"]["id"], body["content_block"]["name"], "")
+                    )
             case "content_block_delta":
                 assert body["index"] == index
                 delta = body["delta"]
@@ -199,7 +207,7 @@ def _anthropic_stream(found: Heard, stream: list[tuple[str, str]]) -> None:
                         call_id, name, _ = found.calls[-1]
                         assert isinstance(json.loads(delta["partial_json"]), dict)
                         found.calls[-1] = (call_id, name, delta["partial_json"])
-                    case ("thinking_delta" | "signature_delta"), "thinking":
+                    case (("thinking_delta" | "signature_delta"), "thinking"):
                         pass
                     case wrong:
                         raise AssertionError(wrong)

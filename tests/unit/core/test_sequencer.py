@@ -80,7 +80,9 @@ def test_started_tells_the_estimate_until_the_upstream_reports() -> None:
     """The opening usage is the upstream's own when it came in time, our marked estimate otherwise."""
     assert run(Text("a"), Closed())[0] == Started(usage=Usage(input=7, output=0, estimated=True))
     told = Usage(input=3)
-    assert run(Opened(model="m", usage=told), Text("a"), Closed())[0] == Started(model="m", usage=told)
+    assert run(Opened(model="m", usage=told), Text("a"), Closed())[0] == Started(
+        model="m", usage=told
+    )
 
 
 def test_finished_holds_only_what_the_upstream_reported() -> None:
@@ -133,7 +135,9 @@ def test_calls_decide_the_reason() -> None:
 
 def test_a_call_cut_by_the_output_limit_is_dropped() -> None:
     """Truncation never delivers a call, also when its arguments happen to be complete."""
-    events = run(Text("t"), CallOpened(0, "a", "f"), CallArguments(0, "{}"), Closed(reason="length"))
+    events = run(
+        Text("t"), CallOpened(0, "a", "f"), CallArguments(0, "{}"), Closed(reason="length")
+    )
     assert folded(events) == (TextPart("t"),)
     assert isinstance(events[-1], Finished)
     assert events[-1].reason == "length"
@@ -144,8 +148,14 @@ def test_a_call_cut_by_the_output_limit_is_dropped() -> None:
     [
         ((Closed(),), "upstream_empty"),
         ((Text("a"), Closed(reason="tool_calls")), "upstream_empty_call"),
-        ((CallOpened(0, "", "f"), CallArguments(0, "[1]"), CallClosed(0)), "upstream_bad_arguments"),
-        ((CallOpened(0, "", "f"), CallArguments(0, '{"a":'), CallClosed(0)), "upstream_bad_arguments"),
+        (
+            (CallOpened(0, "", "f"), CallArguments(0, "[1]"), CallClosed(0)),
+            "upstream_bad_arguments",
+        ),
+        (
+            (CallOpened(0, "", "f"), CallArguments(0, '{"a":'), CallClosed(0)),
+            "upstream_bad_arguments",
+        ),
         ((CallArguments(3, "{}"),), None),
         ((Text("a"), Closed(), Closed()), None),
     ],
