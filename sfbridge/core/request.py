@@ -6,6 +6,7 @@ Tool results are parts of a user message, the richer of the two vendors' habits,
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from msgspec import Raw, Struct, field
@@ -175,13 +176,23 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
 
 
 def text_of(parts: tuple[Any, ...]) -> str:
-    """The plain text of parts, tool results included, joined by line breaks."""
-    found: list[str] = []
+    """The plain text of parts, tool results included, each on lines of its own."""
+    return lines_of(_texts(parts))
+
+
+def lines_of(texts: Iterable[str], gap: str = "\n") -> str:
+    """Texts one after the other, with a gap between two neighbours that bring no line break themselves."""
+    out: list[str] = []
+    for text in texts:
+        if out and not out[-1].endswith("\n") and not text.startswith("\n"):
+            out.append(gap)
+        out.append(text)
+    return "".join(out)
+
+
+def _texts(parts: tuple[Any, ...]) -> Iterator[str]:
     for part in parts:
-        if isinstance(part, TextPart):
-            found.append(part.text)
-        elif isinstance(part, DocumentPart) and part.text:
-            found.append(part.text)
+        if isinstance(part, TextPart) or (isinstance(part, DocumentPart) and part.text):
+            yield part.text
         elif isinstance(part, ToolResult):
-            found.append(text_of(part.parts))
-    return "\n".join(found)
+            yield text_of(part.parts)

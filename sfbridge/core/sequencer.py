@@ -48,6 +48,7 @@ class Sequencer:
         self._make_id = make_id
         self._estimate = estimate
         self._usage = Usage()
+        self._model = ""
         self._started = False
         self._finished = False
         self._index = -1
@@ -93,8 +94,9 @@ class Sequencer:
     def _other(self, piece: Piece, out: list[Event]) -> None:
         match piece:
             case Opened():
+                # the answer starts with its first block: until then a failure keeps its own status
                 self._usage = self._usage.merged(piece.usage)
-                self._start(piece.model, out)
+                self._model = piece.model
             case Thought():
                 if self._open != "thought":
                     self._begin("thought", out)
@@ -153,7 +155,7 @@ class Sequencer:
             raise GatewayError(
                 "upstream_failed", "The upstream sent an empty answer.", code="upstream_empty"
             )
-        self._start("", out)
+        self._start(out)
         self._usage = self._usage.merged(piece.usage)
         out.append(
             Finished(
@@ -164,14 +166,15 @@ class Sequencer:
 
     # ---- blocks
 
-    def _start(self, model: str, out: list[Event]) -> None:
+    def _start(self, out: list[Event]) -> None:
         if not self._started:
             self._started = True
-            known = self._usage.input is not None
-            out.append(Started(model=model, usage=self._usage if known else self._estimate))
+            told = self._usage
+            known = bool(told.input or told.cache_read or told.cache_write)
+            out.append(Started(model=self._model, usage=told if known else self._estimate))
 
     def _begin(self, kind: BlockKind, out: list[Event], call_id: str = "", name: str = "") -> None:
-        self._start("", out)
+        self._start(out)
         self._end(out)
         self._index += 1
         self._open = kind

@@ -238,7 +238,7 @@ def _tagged(text: str, opener: re.Match[str], tags: _Tags) -> list[Attempt]:
         problem = _UNMATCHED
     elif end is None:
         problem = "the call is not closed"
-    elif _count(tags.call, whole) != whole.count(end[0].strip().split(">")[0]):
+    elif _count(tags.call, whole) != whole.count(end[0].strip().split(">")[0] + ">"):
         problem = _UNMATCHED
     until = end.end() if end and not problem else len(text)
     return [Attempt(name, until, text[start:until], "", tuple(values), problem, end is not None)]

@@ -44,6 +44,8 @@ OPENS: Final = re.compile(
 )
 RESULTS: Final = re.compile(r"<(?:tool_result|tool_response|function_results?|function_response)\b")
 
+_MAX_CALLS: Final = 64  # each one counts the tags behind it
+
 # an opener that was cut before anything of its call could be read
 _STUB: Final = re.compile(
     r"(?=<)(?:<tool_call>|<(?:\w{1,20}:)?function_calls>)?\s*+(?:<[^>\n]{0,160}+)?\Z"
@@ -149,6 +151,8 @@ def _attempts(text: str, line_params: frozenset[str]) -> tuple[list[tuple[str, A
             break
         found += here
         end = max(end, here[-1][1].end)
+        if len(found) > _MAX_CALLS:
+            return [], 0
         at = _next_opener(text, end)
     return found, end
 

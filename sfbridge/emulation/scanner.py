@@ -13,6 +13,7 @@ from sfbridge.core.stream import FinishReason, Piece
 
 from .dialect import Dressed, Fault, Verdict, tags
 from .findings import Findings
+from .lines import FENCE_LINE, INDENT, JSON_FENCES, TAG, THOUGHTS, fence, is_growing, may_be_fence
 from .prose import Prose
 from .salvage import OPENS, RESULTS
 
@@ -20,16 +21,8 @@ LIMIT: Final = 8 * 1024 * 1024  # characters of one answer
 
 _Mode = Literal["prose", "thought", "call", "hold"]
 
-_INDENT: Final = re.compile(r"[ \t]{0,32}")
-_FENCE: Final = re.compile(r"[ \t]{0,32}(`{3,}+|~{3,}+)([^\n]*)")
-_FENCE_LINE: Final = 200  # a longer line is no fence
-_THOUGHTS: Final = ("<think>", "<thinking>")
-_JSON_FENCES: Final = frozenset({"", "json", "tool_call", "tool_calls", "tool_code"})
 _LONGEST_HEAD: Final = 512
 _STEP: Final = 8192  # a whole answer is read in steps, so that no step copies much
-# what may still grow into a tag at the beginning of a line
-_GROWING: Final = re.compile(r"<[\w:]{0,40}(?:\s?=?\s?\w{0,12})?=?\Z")
-_ANGLE: Final = 64
 
 
 class Reader:
@@ -99,7 +92,7 @@ class Reader:
             text, dropped = self._findings.salvage(
                 "".join(self._parts), cut=cut and not self.halted, alone=not self._prose.spoken
             )
-            self._prose.add(text)
+            self._say_held(text)
         pieces, trailing = self._prose.close()
         return self._findings.verdict(tuple(pieces), reason, trailing or dropped)
 
@@ -161,7 +154,7 @@ class Reader:
 
     def _line(self, final: bool) -> bool | None:
         """The beginning of a line. None: go on; otherwise what `_words` shall return."""
-        indent = _INDENT.match(self._buffer, self._at)
+        indent = INDENT.match(self._buffer, self._at)
         at = indent.end() if indent else self._at
         if at == len(self._buffer):
             if not final:
@@ -184,11 +177,11 @@ class Reader:
 
     def _angle(self, at: int, final: bool) -> bool | None:
         """A line that begins with `<`: a thought, an invented result, a foreign call, or just a line."""
-        rest = self._buffer[at : at + _ANGLE]
-        if not final and (self._may_open(rest) or _GROWING.match(rest)):
+        rest = self._buffer[at : at + TAG]
+        if not final and (self._may_open(rest) or is_growing(rest)):
             return False
         if not self._fence:
-            opened = next((word for word in _THOUGHTS if rest.startswith(word)), "")
+            opened = next((word for word in THOUGHTS if rest.startswith(word)), "")
             if opened:
                 self._say(at)
                 self._at += len(opened)
@@ -205,22 +198,20 @@ class Reader:
 
     def _fence_line(self, at: int, final: bool) -> bool | None:
         """A line of fence characters is judged when it is whole."""
-        end = self._buffer.find("\n", at, at + _FENCE_LINE)
-        short = len(self._buffer) - at < _FENCE_LINE
+        end = self._buffer.find("\n", at, at + FENCE_LINE)
+        short = len(self._buffer) - at < FENCE_LINE
         whole = end >= 0 or (final and short)
-        if not whole and short:
-            run = self._buffer[at : at + 3]
-            if run in ("`", "``", "```", "~", "~~", "~~~"):
-                return False
-        found = _FENCE.match(self._buffer, self._at) if whole else None
+        if not whole and short and may_be_fence(self._buffer, at):
+            return False
+        found = fence(self._buffer, self._at) if whole else None
         self._line_start = False
-        if found is None or (found[1][0] == "`" and "`" in found[2]):
+        if found is None:
             self._json_fence = False
             return None
         until = end + 1 if end >= 0 else len(self._buffer)
-        run, info = found[1], found[2].strip()
+        run, info = found
         if not self._fence:
-            self._json_fence = not self._prose.spoken and info.lower() in _JSON_FENCES
+            self._json_fence = not self._prose.spoken and info.lower() in JSON_FENCES
             self._fence = run
             self._prose.add_fence(self._buffer[self._at : until])
             self._at = until
@@ -375,10 +366,18 @@ class Reader:
 
     def _release(self, body: str, found: re.Match[str]) -> bool:
         """A marked tag: what was held is prose after all."""
-        self._prose.add(body)
+        self._say_held(body)
         self._mode, self._head = "prose", False
         self._parts, self._tail = [], ""
         return self._tag(found)
+
+    def _say_held(self, text: str) -> None:
+        """Held text as prose; marked tags in it are what is left of a call that was not one."""
+        for tag in (self._tags.call_end, self._tags.raw_end):
+            if tag in text:
+                self._findings.spoil("a call needs the mark in its opening tag too")
+                text = text.replace(tag, "")
+        self._prose.add(text)
 
     def _end_of_open_call(self, cut: bool) -> None:
         if cut:

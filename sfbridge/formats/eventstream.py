@@ -25,7 +25,7 @@ class BrokenFrame(ValueError):
 
 
 class Frame(NamedTuple):
-    """One message: its string headers, and the payload untouched."""
+    """One message: its string headers (shared between frames, not to be changed), and the payload untouched."""
 
     headers: dict[str, str]
     payload: bytes
@@ -49,6 +49,8 @@ class Frames:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
         self._held = bytearray()
+        self._block = b""
+        self._headers: dict[str, str] = {}
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The messages that `chunk` completes."""
@@ -63,7 +65,7 @@ class Frames:
                 raise BrokenFrame("a frame has impossible sizes")
             if end - start < total:
                 break
-            found.append(_read(bytes(self._held[start : start + total]), header_size))
+            found.append(self._read(bytes(self._held[start : start + total]), header_size))
             start += total
         del self._held[:start]
         return found
@@ -73,14 +75,18 @@ class Frames:
         if self._held:
             raise BrokenFrame("the stream ended inside a frame")
 
-
-def _read(message: bytes, header_size: int) -> Frame:
-    (whole_sum,) = _NUMBER.unpack_from(message, len(message) - 4)
-    if crc32(message[:-4]) != whole_sum:
-        raise BrokenFrame("the checksum of a frame does not fit")
-    start = _PRELUDE.size
-    headers = _headers(message[start : start + header_size])
-    return Frame(headers, message[start + header_size : -4])
+    def _read(self, message: bytes, header_size: int) -> Frame:
+        (whole_sum,) = _NUMBER.unpack_from(message, len(message) - 4)
+        if crc32(message[:-4]) != whole_sum:
+            raise BrokenFrame("the checksum of a frame does not fit")
+        end = _PRELUDE.size + header_size
+        block = message[_PRELUDE.size : end]
+        if (
+            block != self._block
+        ):  # the frames of one stream have the same headers, but for the last ones
+            self._headers = _headers(block)
+            self._block = block
+        return Frame(self._headers, message[end:-4])
 
 
 def _headers(block: bytes) -> dict[str, str]:

@@ -106,8 +106,10 @@ class GatewayGeneration(Struct, frozen=True):
 
 
 class GatewayDetails(Struct, frozen=True):
+    """`parameters` is an `AnswerParameters`, left as it is: every frame repeats it and few bring news."""
+
     generations: list[GatewayGeneration] | None = None
-    parameters: AnswerParameters | None = None
+    parameters: Raw = Raw(b"")
 
 
 class GatewayAnswer(Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 MOST_BYTES: Final = 16 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 _ONE_LINE: Final = b"data: "
+_NAMED: Final = b"event: "
 
 
 class BrokenStream(ValueError):
@@ -41,6 +42,7 @@ class Events:
         self._held_bytes = 0
         self._after_cr = False
         self._head: bytes | None = b""
+        self._name_line, self._name = b"", ""
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that `chunk` completes. Raises BrokenStream when an event outgrows the bound."""
@@ -73,9 +75,19 @@ class Events:
         for block in blocks:
             if block.startswith(_ONE_LINE) and b"\n" not in block:
                 found.append(SseEvent("", block[6:]))
-            elif (event := _read(block)) is not None:
+            elif (event := self._named(block)) is not None:
                 found.append(event)
         return found
+
+    def _named(self, block: bytes) -> SseEvent | None:
+        """The event of a block; short work for a name and one line of data, which most streams repeat."""
+        first, _, second = block.partition(b"\n")
+        plain = first.startswith(_NAMED) and second.startswith(_ONE_LINE)
+        if not plain or b"\n" in second:
+            return _read(block)
+        if first != self._name_line:
+            self._name_line, self._name = first, first[7:].decode("utf-8", "replace")
+        return SseEvent(self._name, second[6:])
 
     def _blank_line_closes(self, chunk: bytes) -> bool:
         return chunk[:1] == b"\n" and self._held[-1].endswith(b"\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -12,8 +11,8 @@ Schema = dict[str, Any]
 Choice = Literal["auto", "none", "required", "named"]
 Finish = Literal["stop", "length", "tool_calls", "stop_sequence"]
 
-# What agents and bridges add to a user's words: reminders, and last lines about the use of tools.
-_NOT_SAID: Final = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+# What agents add to a user's words for the model's eyes.
+_ASIDE: Final = ("<system-reminder>", "</system-reminder>")
 
 
 class Offered(Struct, frozen=True):
@@ -124,7 +123,13 @@ def place_of_ask(said: tuple[Said, ...]) -> int:
 
 def plain(text: str) -> str:
     """A user's own words in `text`."""
-    return _NOT_SAID.sub("", text).strip()
+    begin, end = _ASIDE
+    kept: list[str] = []
+    place = 0
+    while (opener := text.find(begin, place)) >= 0 and (closer := text.find(end, opener)) >= 0:
+        kept.append(text[place:opener])
+        place = closer + len(end)
+    return "".join([*kept, text[place:]]).strip()
 
 
 def with_choice(conversation: Conversation, line: tuple[Choice, str, bool]) -> Conversation:

@@ -30,7 +30,6 @@ _MOST_IN_JSON: Final = 80
 
 ChoiceLine = tuple[Choice, str, bool]
 
-_TOOLS: Final = re.compile(r"^<tools>[ \t]*\n(.*?)\n</tools>", re.DOTALL | re.MULTILINE)
 _EXAMPLE: Final = re.compile(r"<tool_call(?:[ \t]+([A-Za-z][A-Za-z0-9]{2,15}))?[ \t]+name=")
 _NAME: Final = re.compile(r"name=[\"']([^\"'\n]*)[\"']")
 # The last lines of a user turn that tell whether calls are wanted.
@@ -63,10 +62,12 @@ _listed = msgspec.json.Decoder(_Listed)
 
 def taught(text: str) -> Taught | None:
     """The dialect that a prompt teaches; None when it teaches none."""
-    for block in reversed(list(_TOOLS.finditer(text))):
-        examples = _EXAMPLE.findall(text[: block.start()])
-        if examples and (tools := _tools(block.group(1))):
+    end = text.rfind("\n</tools>")
+    while end >= 0 and (start := text.rfind("<tools>\n", 0, end)) >= 0:
+        examples = _EXAMPLE.findall(text[:start])
+        if examples and (tools := _tools(text[start:end].split("\n")[1:])):
             return Taught(examples[-1], tools)
+        end = text.rfind("\n</tools>", 0, start)
     past = _PAST.search(text)
     return Taught(past.group(1), ()) if past else None
 
@@ -119,9 +120,9 @@ def _raw(name: str, value: str, tag: str) -> str:
     return f'<raw{tag} name="{name}">\n{value}{framing}</raw{tag}>'
 
 
-def _tools(block: str) -> tuple[Offered, ...]:
+def _tools(lines: list[str]) -> tuple[Offered, ...]:
     found = []
-    for line in block.split("\n"):
+    for line in lines:
         try:
             tool = _listed.decode(line)
         except msgspec.MsgspecError:

@@ -1,8 +1,9 @@
 """Misbehaviour by model name, to be tried from any client by hand.
 
-A name that ends in `sandbox-<fault>` is answered by a model with that fault: `sandbox-429`,
-`sfdc_ai__Defaultsandbox-cut`, `sfdc_ai__DefaultBedrockAnthropic-sandbox-stall`. What stands before it
-decides the family, and so the dialect on surface B. `…-once` faults fail every first, third, fifth request.
+A name that ends in `sandbox-<fault>` is answered by a model with that fault. What stands before it decides
+the family, and so the dialect on surface B: `sfdc_ai__Defaultsandbox-429` and `sandbox-429` are OpenAI's,
+`sfdc_ai__DefaultBedrockAnthropic-sandbox-cut` is Anthropic's, `sfdc_ai__DefaultVertexAI-sandbox-cut` Google's.
+`…-once` faults strike every first of two requests.
 
     echo                 none; answers as the others do
     slow-first           waits `slow_seconds` before the first byte; `slow-<seconds>` that long

@@ -26,6 +26,8 @@ from .samples import expression_in, first_string, fitting
 HELLO: Final = "Hello! This is the sandbox org speaking."
 _FINAL_TOOL: Final = "format_final_json_response"
 _MOST_ECHOED: Final = 2000
+_MOST_OBJECTS: Final = 50
+_MOST_READ: Final = 10_000
 _FENCED: Final = re.compile(
     r"^[ \t]*```(?:json)?[ \t]*\n(.*?)\n[ \t]*```", re.DOTALL | re.MULTILINE
 )
@@ -53,11 +55,12 @@ def decide(conversation: Conversation) -> Turn:
 
 
 def words_of(text: str) -> str:
-    """A user's prose, without code blocks and JSON objects on lines of their own."""
+    """A user's prose, without code blocks and JSON objects on lines of their own; of long prose both ends."""
     text = _FENCED.sub(" ", text)
     for start, end, _ in reversed(_objects(text)):
         text = f"{text[:start]} {text[end:]}"
-    return text.strip()
+    text = text.strip()
+    return text if len(text) <= 2 * _MOST_READ else f"{text[:_MOST_READ]}\n{text[-_MOST_READ:]}"
 
 
 def call_of(tool: Offered, words: str) -> Call:
@@ -164,9 +167,9 @@ def _schema_in(conversation: Conversation, ask: Ask) -> Schema | None:
 
 
 def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
-    """The JSON objects that begin a line, with their places."""
+    """The JSON objects that begin a line, with their places; the last ones of many."""
     found: list[tuple[int, int, dict[str, Any]]] = []
-    for opener in _OBJECT.finditer(text):
+    for opener in list(_OBJECT.finditer(text))[-_MOST_OBJECTS:]:
         if found and opener.start() < found[-1][1]:
             continue
         try:

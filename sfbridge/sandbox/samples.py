@@ -7,7 +7,10 @@ from typing import Any, Final
 
 from .conversation import Schema
 
-_EXPRESSION: Final = re.compile(r"\(?-?\d+(?:\.\d+)?(?:\s*[-+*/×x^]\s*\(?-?\d+(?:\.\d+)?\)?)+")
+# Numbers are bounded, so that a page of digits is not searched in quadratic time.
+_EXPRESSION: Final = re.compile(
+    r"\(?-?\d{1,30}(?:\.\d{1,30})?(?:\s{0,5}[-+*/×x^]\s{0,5}\(?-?\d{1,30}(?:\.\d{1,30})?\)?)+"
+)
 _DATE: Final = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 _TICKED: Final = re.compile(r"`([^`\n]+)`")
 _QUOTED: Final = re.compile(r"\"([^\"\n]+)\"|'([^'\n]{2,})'")

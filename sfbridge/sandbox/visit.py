@@ -73,7 +73,7 @@ class Visit:
         self.record.model = name
         self.count()
         model, fault = self.org.model(name)
-        self.org.spend(tokens(self.body.decode("utf-8", "replace")))
+        self.org.spend((len(self.body) + 3) // 4)
         await asyncio.sleep(self.org.settings.first_byte_delay)
         if fault is not None and self.org.fails_now(name, fault):
             self.fault = fault

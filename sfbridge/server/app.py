@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.request import getproxies
 
 import msgspec
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
@@ -29,7 +31,7 @@ from sfbridge.wire import WIRES
 from . import chat, pages
 from .draining import Draining
 from .hall import hall
-from .keys import CLOCK, CONFIG, DRAINING, GATEWAY, KEYS
+from .keys import CLOCK, CONFIG, DRAINING, GATEWAY, IDS, KEYS
 
 _log = logging.getLogger("sfbridge.server")
 
@@ -43,6 +45,7 @@ def create_app(config: Config, *, clock: Clock | None = None) -> web.Application
     app[CLOCK] = clock or SystemClock()
     app[KEYS] = KeyRing(tuple(config.keys.items()))
     app[DRAINING] = Draining()
+    app[IDS] = random.Random(secrets.token_bytes(32))
     app.add_routes(pages.routes())
     for wire in WIRES:
         door = chat.door(wire)
@@ -96,7 +99,8 @@ def _session(http: Http) -> ClientSession:
         cookie_jar=DummyCookieJar(),
         timeout=ClientTimeout(total=None),
         headers={"User-Agent": f"sfbridge/{__version__}"},
-        trust_env=True,
+        # with it, aiohttp looks for a netrc file in a thread at every request; only a proxy needs it
+        trust_env=bool(getproxies()),
     )
 
 

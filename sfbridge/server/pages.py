@@ -31,7 +31,7 @@ def _body(data: bytes, status: int = 200) -> web.Response:
 
 async def models(request: web.Request) -> web.Response:
     """The model list in the dialect of whoever asks."""
-    cards = request.config_dict[GATEWAY].routes.cards()
+    cards = request.app[GATEWAY].routes.cards()
     if request[WIRE].name != "anthropic":
         return _body(catalogue.openai_list(cards))
     query = request.query
@@ -54,7 +54,7 @@ def _limit(query: Mapping[str, str]) -> int:
 
 async def model(request: web.Request) -> web.Response:
     name = request.match_info["model"]
-    card: ModelCard = request.config_dict[GATEWAY].routes.card(name)
+    card: ModelCard = request.app[GATEWAY].routes.card(name)
     shown = msgspec.structs.replace(card, id=name) if name.startswith(PICKER_PREFIX) else card
     if request[WIRE].name == "anthropic":
         return _body(catalogue.anthropic_one(shown))
@@ -65,9 +65,9 @@ async def count_tokens(request: web.Request) -> web.Response:
     """Our estimate of a prompt as the upstream would be sent it; no vendor here counts for us."""
     require_json(request, request[WIRE])
     asked = decode_count(await request.read(), request.headers)
-    gateway = request.config_dict[GATEWAY]
+    gateway = request.app[GATEWAY]
     exchange = request[EXCHANGE]
-    with request.config_dict[DRAINING].interruptible():
+    with request.app[DRAINING].interruptible():
         exchange.plan = await gateway.prepare(asked.request)
     return _body(count_body(exchange.plan.prompt_tokens))
 
@@ -80,8 +80,8 @@ async def healthz(_: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """Whether a request would find its upstream: token held, surface known. 503 while not."""
     states: dict[str, Any] = {}
-    ready = not request.config_dict[DRAINING].stopping
-    for name, upstream in request.config_dict[GATEWAY].upstreams.items():
+    ready = not request.app[DRAINING].stopping
+    for name, upstream in request.app[GATEWAY].upstreams.items():
         health = await upstream.health()
         states[name] = {"ready": health.ready, "summary": health.summary, **health.facts}
         ready = ready and health.ready
@@ -91,7 +91,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def stats(request: web.Request) -> web.Response:
     """Totals since the start. `json_repair_total` is the sum of the repairs by name."""
-    totals = request.config_dict[GATEWAY].counters.snapshot()
+    totals = request.app[GATEWAY].counters.snapshot()
     repairs = sum(n for name, n in totals.items() if name in REPAIRS)
     return _body(_json.encode({"counters": {**totals, "json_repair_total": repairs}}))
 

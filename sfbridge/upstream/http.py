@@ -17,6 +17,7 @@ from aiohttp import (
     ClientError,
     ClientPayloadError,
     ClientResponse,
+    ClientResponseError,
     ClientSession,
     ClientSSLError,
     ClientTimeout,
@@ -93,10 +94,11 @@ class Response:
         return b"".join(parts)[:MOST_FAULT_BODY]
 
     def expect_within(self, seconds: float) -> None:
-        """From the next bytes on, silence of `seconds` is a timeout."""
+        """From now on, silence of `seconds` is a timeout. To be called when all that came was read."""
         connection = self._raw.connection
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = seconds
+            connection.protocol.start_timeout()
 
     def close(self) -> None:
         """Close the connection, unless the body was read to its end: then it already serves others."""
@@ -152,7 +154,7 @@ async def post(
 
 
 def _unreached(error: Exception, host: str) -> GatewayError:
-    """Nothing of an answer has come, so the request may be sent again."""
+    """No answer has come. `upstream_unreachable` means that nothing of one has, so it may be sent again."""
     detail = type(error).__name__
     if isinstance(error, TimeoutError):
         if isinstance(error, ConnectionTimeoutError):
@@ -163,6 +165,13 @@ def _unreached(error: Exception, host: str) -> GatewayError:
         else:
             message, code = f"{host} did not answer in time.", "upstream_silent"
         return GatewayError("timeout", message, code=code, detail=detail)
+    if isinstance(error, ClientResponseError | ClientPayloadError):
+        return GatewayError(
+            "upstream_failed",
+            f"{host} does not speak proper HTTP.",
+            code="upstream_garbled",
+            detail=detail,
+        )
     return GatewayError(
         "upstream_failed",
         f"{host} cannot be reached: {_reason(error)}.",
@@ -181,7 +190,5 @@ def _reason(error: Exception) -> str:
             return "the TLS handshake failed"
         case ClientConnectorError():
             return (error.os_error.strerror or "the connection was refused").lower()
-        case ClientPayloadError():
-            return "its answer is garbled"
         case _:
             return "the connection broke before an answer came"

@@ -65,8 +65,8 @@ class Salesforce:
             sent = self._connection.accepted(path, body, asked, call.trace)
             response = await stack.enter_async_context(sent)
             if _streams(surface, call, response):
-                response.expect_within(self._settings.stream_idle_timeout)
-                pieces = read_pieces(response, gateway_api.reader(asked), call.trace)
+                idle = self._settings.stream_idle_timeout
+                pieces = read_pieces(response, gateway_api.reader(asked), call.trace, idle)
             else:
                 pieces = one_batch(await _whole(surface, response, asked, call))
             # closed before the transport, so that no reader is left waiting on it

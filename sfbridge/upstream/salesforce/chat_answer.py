@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
 from sfbridge.core.stream import Closed, Opened, Piece, Text, Usage
 from sfbridge.formats.salesforce import (
@@ -26,7 +27,11 @@ from .reading import empty, garbled, truncated
 
 _AFTER_TEXT: Final = frozenset(("scoringStarted", "scores", "scoringCompleted"))
 
+# Part of the name of every token count, whichever provider gave it.
+_COUNTS: Final = b"oken"
+
 _answer = msgspec.json.Decoder(GatewayAnswer)
+_answer_parameters = msgspec.json.Decoder(AnswerParameters | None)
 
 
 class ChatReader:
@@ -81,11 +86,12 @@ class ChatReader:
         details = answer.details
         if details is None:
             return
-        if details.parameters is not None:
-            self._usage = self._usage.merged(usage_of(details.parameters))
-        if not self._opened:
-            self._opened = True
-            out.append(_opened(answer, details.parameters, self._usage))
+        if not self._opened or _COUNTS in bytes(details.parameters):
+            parameters = _parameters(details.parameters)
+            self._usage = self._usage.merged(usage_of(parameters))
+            if not self._opened:
+                self._opened = True
+                out.append(_opened(answer, parameters, self._usage))
         if details.generations:
             self._generation(details.generations[0], out)
 
@@ -113,8 +119,9 @@ def whole_answer(body: bytes, asked: Asked) -> list[Piece]:
         raise fault_in_stream("", body, asked)
     if not details.generations:
         raise empty()
-    usage = usage_of(details.parameters)
-    out: list[Piece] = [_opened(answer, details.parameters, usage)]
+    parameters = _parameters(details.parameters)
+    usage = usage_of(parameters)
+    out: list[Piece] = [_opened(answer, parameters, usage)]
     generation = details.generations[0]
     if generation.content:
         out.append(Text(generation.content))
@@ -131,6 +138,13 @@ def whole_answer(body: bytes, asked: Asked) -> list[Piece]:
 def _decoded(data: bytes) -> GatewayAnswer:
     try:
         return _answer.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise garbled(type(error).__name__) from None
+
+
+def _parameters(raw: Raw) -> AnswerParameters | None:
+    try:
+        return _answer_parameters.decode(raw) if raw else None
     except (msgspec.MsgspecError, RecursionError) as error:
         raise garbled(type(error).__name__) from None
 

@@ -11,7 +11,15 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from sfbridge.core.request import ChatRequest, Message, Tool, ToolCall, ToolResult, text_of
+from sfbridge.core.request import (
+    ChatRequest,
+    Message,
+    Tool,
+    ToolCall,
+    ToolResult,
+    lines_of,
+    text_of,
+)
 
 from .knobs import or_unset, temperature_of
 
@@ -95,7 +103,7 @@ def body(model: str, request: ChatRequest, max_output: int) -> bytes:
 
 
 def _turns(request: ChatRequest) -> list[_Turn]:
-    system = "\n\n".join(part.text for part in request.system if part.text)
+    system = lines_of((part.text for part in request.system if part.text), "\n\n")
     turns = [_Turn("system", system)] if system else []
     for message in request.messages:
         turns += _assistant(message) if message.role == "assistant" else _user(message)

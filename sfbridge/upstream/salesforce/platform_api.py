@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from sfbridge.core.model import Capabilities
-from sfbridge.core.request import ChatRequest, text_of
+from sfbridge.core.request import ChatRequest, lines_of, text_of
 from sfbridge.core.stream import Closed, Opened, Piece, Text
 from sfbridge.formats.salesforce import PlatformAnswer
 
@@ -57,7 +57,7 @@ def capabilities(row: ModelRow | None) -> Capabilities:
 
 def body(request: ChatRequest, locale: str) -> bytes:
     """The conversation as texts, with one system message, which stands first. Turns without text are left out."""
-    system = "\n\n".join(part.text for part in request.system if part.text)
+    system = lines_of((part.text for part in request.system if part.text), "\n\n")
     turns = [_Turn("system", system)] if system else []
     turns += [
         _Turn("assistant" if message.role == "assistant" else "user", text)

@@ -33,15 +33,21 @@ class Reader(Protocol):
 
 
 async def read_pieces(
-    response: Response, reader: Reader, trace: Trace
+    response: Response, reader: Reader, trace: Trace, idle: float
 ) -> AsyncGenerator[Sequence[Piece]]:
-    """Batches of pieces, one per read. Ends after the terminal piece or with a GatewayError."""
-    opened = False
+    """Batches of pieces, one per read. Ends after the terminal piece or with a GatewayError.
+
+    idle  seconds of silence that a stream may keep once it has begun
+    """
+    begun = opened = False
     while not reader.closed:
         if reader.settled:
             chunk = await response.some_within(BOOKKEEPING_SECONDS)
         else:
             chunk = await response.some()
+        if not begun:
+            begun = True
+            response.expect_within(idle)
         pieces = reader.feed(chunk) if chunk else reader.drain()
         if pieces:
             opened = opened or note_model(pieces, trace)
