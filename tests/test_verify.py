@@ -1,0 +1,82 @@
+"""Every row of VERIFY.md is true: its command is run as written, and shows what the row says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientError, ClientSession
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "VERIFY.md").read_text(encoding="utf-8")
+SERVERS, SHELL = (
+    re.findall(r"^```sh\n(.+?)\n```$", PAGE, re.MULTILINE | re.DOTALL)[:2],
+    (re.findall(r"^```sh\n(.+?)\n```$", PAGE, re.MULTILINE | re.DOTALL)[2]),
+)
+ROWS = re.findall(r"^\| (?!Promise|---)([^|]+) \| `(.+?)` \| (`.+`) \|$", PAGE, re.MULTILINE)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def here(text: str, ports: dict[str, int]) -> str:
+    """A command of the page on free ports, with this interpreter."""
+    for written, port in ports.items():
+        text = text.replace(f":{written}", f":{port}").replace(
+            f"--port {written}", f"--port {port}"
+        )
+    return text.replace(".venv/bin/python", sys.executable)
+
+
+@contextlib.asynccontextmanager
+async def running(command: str, port: int) -> AsyncIterator[None]:
+    shell = await asyncio.create_subprocess_exec(
+        *command.split(), cwd=ROOT, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(20), ClientSession() as http:
+            while True:
+                with contextlib.suppress(ClientError):
+                    async with http.get(f"http://127.0.0.1:{port}/healthz"):
+                        break
+                await asyncio.sleep(0.02)
+        yield
+    finally:
+        shell.terminate()
+        await shell.wait()
+
+
+@pytest.mark.timeout(120)
+async def test_every_row_shows_what_it_says() -> None:
+    """The page's own commands, run in bash against the page's own servers."""
+    assert len(ROWS) == PAGE.count("\n| ") - 2
+    ports = {written: free_port() for written in ("8000", "8010", "8020")}
+    wrong: list[str] = []
+    first = here(SERVERS[0], ports) + f" --port {ports['8000']} --set sandbox.port=0"
+    async with running(first, ports["8000"]), running(here(SERVERS[1], ports), ports["8010"]):
+        for promise, command, expected in ROWS:
+            script = f"{here(SHELL, ports)}\n{here(command, ports)}"
+            shown = await asyncio.to_thread(
+                subprocess.run,
+                ["bash", "-c", script],
+                cwd=ROOT,
+                env=os.environ,
+                capture_output=True,
+                check=False,
+            )
+            text = shown.stdout.decode()
+            missing = [span for span in re.findall(r"`([^`]+)`", expected) if span not in text]
+            if missing:
+                wrong.append(f"{promise}: {missing} not in\n{text}\n{shown.stderr.decode()[-500:]}")
+    assert not wrong, "\n\n".join(wrong)
