@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from aiohttp import ClientSession, TCPConnector
@@ -156,11 +156,15 @@ def cases(quick: bool) -> list[Case]:
     ]
 
 
-async def measure(ports: dict[str, int], pids: dict[str, int], rounds: int, quick: bool) -> None:
+async def measure(
+    ports: dict[str, int], pids: dict[str, int], rounds: int, quick: bool, only: str
+) -> None:
     async with ClientSession(connector=TCPConnector(limit=20)) as session:
         load = Load(session)
         print(f"{'CPU per unit':28s}{'forwarder':>14s}{'sfbridge':>14s}{'ratio':>8s}")
         for name, wire, size, stream, count in cases(quick):
+            if only not in name:
+                continue
             spent: dict[str, list[float]] = {"forwarder": [], "sfbridge": []}
             asked = {"forwarder": raw(wire, size, stream=stream)}
             asked["sfbridge"] = (openai if wire == "openai" else anthropic)(size, stream=stream)
@@ -174,7 +178,8 @@ async def measure(ports: dict[str, int], pids: dict[str, int], rounds: int, quic
             unit, factor = ("s per 1M chunks", 1e6 / CHUNKS) if stream else ("s per 1,000", 1e3)
             a, b = per["forwarder"] * factor, per["sfbridge"] * factor
             print(f"{name:28s}{a:14.3f}{b:14.3f}{b / a:7.2f}x  {unit}", flush=True)
-        await latency(load, ports, 200 if quick else 800)
+        if not only:
+            await latency(load, ports, 200 if quick else 800)
 
 
 async def latency(load: Load, ports: dict[str, int], count: int) -> None:
@@ -233,6 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="", help="only cases whose name holds this")
     options = parser.parse_args()
     ports = {"org": free_port(), "forwarder": free_port(), "sfbridge": free_port()}
     lines = commands(ports["org"], ports["forwarder"], ports["sfbridge"])
@@ -247,10 +253,7 @@ def main() -> None:
         for server in pids:
             until_up(ports[server])
         idle = {s: memory(pid, "VmRSS") for s, pid in pids.items()}
-        work: Callable[[], Awaitable[None]] = lambda: measure(
-            ports, pids, options.rounds, options.quick
-        )  # noqa: E731
-        asyncio.run(work())  # type: ignore[arg-type]
+        asyncio.run(measure(ports, pids, options.rounds, options.quick, options.only))
         loaded = {s: memory(pid, "VmHWM") for s, pid in pids.items()}
     print(f"\n{'':28s}{'forwarder':>14s}{'sfbridge':>14s}")
     for name, found, unit in (
