@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientTimeout
-from speak import ASK, PATHS, WIRES, body_of
+from speak import PATHS, WIRES, body_of
 
 SURFACES = pytest.mark.parametrize(
     ("surface", "family"),
@@ -37,7 +37,7 @@ async def test_leaving_cancels_the_upstream_call(
 ) -> None:
     """The org sees its caller go, so nobody pays for an answer that nobody reads."""
     bridge = await start(surface=surface)
-    body = body_of(wire, f"{family}sandbox-{moment}", ASK, tools=True, stream=stream)
+    body = body_of(wire, f"{family}sandbox-{moment}", stream=stream)
     asking = asyncio.create_task(bridge.http.post(bridge.url + PATHS[wire], json=body))
     await until(lambda: bridge.org.open_connections)
     if stream and moment == "stall" and surface == "gateway":

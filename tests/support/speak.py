@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +65,15 @@ async def ask(
     async with http.post(url + PATHS[wire], json=body, headers=headers) as answer:
         data = await answer.read()
         return heard(wire, answer.status, answer.headers, data)
+
+
+async def ready(http: ClientSession, url: str) -> None:
+    """Return when the bridge holds a token and knows its surface."""
+    async with asyncio.timeout(5):
+        while True:
+            async with http.get(url + "/readyz") as answer:
+                if answer.status == 200:
+                    return
 
 
 def heard(wire: str, status: int, headers: Any, data: bytes) -> Heard:
