@@ -12,7 +12,7 @@ from typing import Any, Final
 from sfbridge.core.request import Tool
 
 from .coercion import Coercion, Verbatim
-from .jsontext import NotJson, Number, Refused, read, write
+from .jsontext import NotJson, Number, Refused, has_surrogate, read, write
 from .repair import mend
 from .schema import BrokenSchema, Checker, compiled
 from .words import shown
@@ -52,6 +52,8 @@ def settle(tool: Tool, given: str, raws: Sequence[tuple[str, str]] = ()) -> tupl
 
 def settle_values(tool: Tool, values: dict[str, Any]) -> tuple[str, list[str]]:
     """The same for arguments that a tag dialect gave one by one. Raises Unfit."""
+    for name, value in values.items():
+        _sendable(name, value if isinstance(value, str) else "")
     return _checked(compiled(bytes(tool.schema)), values, write(values))
 
 
@@ -104,6 +106,7 @@ def _inner(value: dict[str, Any], tool: str, known: dict[str, Any]) -> dict[str,
 
 def _place(value: dict[str, Any], name: str, text: str, known: dict[str, Any]) -> None:
     """Put the text of a raw block where its name says."""
+    _sendable(name, text)
     if not name.startswith("/") or name in known:
         if name in value:
             raise Unfit(
@@ -127,6 +130,11 @@ def _place(value: dict[str, Any], name: str, text: str, known: dict[str, Any]) -
             parent[int(last)] = Verbatim(text)
         case _:
             raise Unfit(f"{name}: there is no such place in the JSON")
+
+
+def _sendable(name: str, text: str) -> None:
+    if has_surrogate(name) or has_surrogate(text):
+        raise Unfit("a string holds half of a surrogate pair, which is no character")
 
 
 def _child(parent: Any, step: str, name: str) -> Any:

@@ -14,7 +14,6 @@ from .repair import object_end
 _NAME: Final = re.compile(r"""\bname\s*=\s*(?:"([^"]*)"|'([^']*)'|([\w.:-]+))""")
 _CLOSER: Final = re.compile(r"\s*+(?:`{3,}+|~{3,}+)?\s*+</tool_call>")
 _FENCE_LINE: Final = re.compile(r"\s*+(?:(?:`{3,}+|~{3,}+)[^`\n{]*+\s*+)?")
-_FENCE_END: Final = re.compile(r"\s*+(?:`{3,}+|~{3,}+)?\s*+\Z")
 _RAW_END: Final = "</raw>"
 _CALL_END: Final = "</tool_call>"
 
@@ -114,6 +113,4 @@ def _open_end(text: str) -> tuple[str, str, str]:
     closer = _CLOSER.match(text, end)
     if closer:
         return text[: closer.end() - len(_CALL_END)], text[closer.end() :], "closer"
-    if _FENCE_END.match(text, end):
-        return text, "", "noclose"
     return text, "", "noclose"

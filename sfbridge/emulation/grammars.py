@@ -137,8 +137,9 @@ def unmarked(text: str, opener: re.Match[str], line_params: frozenset[str]) -> l
     whole = text[opener.start() :]
     if opener["empty"]:
         return [Attempt(name, at, opener[0].strip(), values=None)]
+    ends = "</tool_call>" in whole
     if len(_RAW_ANY.findall(whole)) != whole.count("</raw>"):
-        return [Attempt(name, len(text), whole, problem=_UNMATCHED)]
+        return [Attempt(name, len(text), whole, problem=_UNMATCHED, closed=ends)]
     given, raws = "", []
     while True:
         raw = _RAW.match(text, at)
@@ -146,7 +147,7 @@ def unmarked(text: str, opener: re.Match[str], line_params: frozenset[str]) -> l
             end = text.find("</raw>", raw.end())
             value = text[raw.end() : end]
             if end < 0 or _RAW_ANY.search(value):
-                return [Attempt(name, len(text), whole, problem=_UNMATCHED)]
+                return [Attempt(name, len(text), whole, problem=_UNMATCHED, closed=ends)]
             key = raw[1] if raw[1] is not None else raw[2]
             raws.append((key, framed(value, lines=key.rpartition("/")[2] in line_params)))
             at = end + len("</raw>")

@@ -92,7 +92,10 @@ class Reader:
             text, dropped = self._findings.salvage(
                 "".join(self._parts), cut=cut and not self.halted, alone=not self._prose.spoken
             )
-            self._say_held(text)
+            if text:
+                self._say_held(text)
+            else:
+                self._prose.held()
         pieces, trailing = self._prose.close()
         return self._findings.verdict(tuple(pieces), reason, trailing or dropped)
 

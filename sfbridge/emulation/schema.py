@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from .jsontext import NotJson, Refused, plain, read
+from .jsontext import NotJson, Refused, plain, read, write
 from .typed import exact_type
-from .words import explain
+from .words import explain, names
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
 _MAX_UNFOLDED: Final = 5_000
 _MAX_BACKTRACKS: Final = 10_000
+_MAX_STEPS: Final = 200
+_UNFIT: Final = "does not have the form that the schema describes"
 _IN_PLACE: Final = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else"})
 _DIALECTS: Final = (
     "://json-schema.org/draft-04/schema",
@@ -66,7 +68,32 @@ class Checker:
         """
         if self.schema is None:
             raise BrokenSchema
-        return explain(_validator(self._source).iter_errors(plain(value)), self.schema)
+        validator = _validator(self._source)
+        given = plain(value)
+        if validator.is_valid(given):
+            return ()
+        if _tangled(self._source):
+            return self._roughly(given)
+        return explain(validator.iter_errors(given), self.schema)
+
+    def _roughly(self, value: Any) -> tuple[str, ...]:
+        """Which parameters are wrong, without the reasons inside them."""
+        schema = self.schema or {}
+        properties = schema.get("properties")
+        required = schema.get("required")
+        if not isinstance(value, dict) or not isinstance(properties, dict):
+            return (f"the arguments: {_UNFIT}",)
+        found = [f"/{key}: missing" for key in required or () if key not in value]
+        for key in value:
+            if key in properties:
+                alone = {k: v for k, v in schema.items() if k not in ("properties", "required")}
+                alone["properties"] = {key: properties[key]}
+                one = _validator(write(alone).encode("utf-8", "replace"))
+                if not one.is_valid({key: value[key]}):
+                    found.append(f"/{key}: {_UNFIT}")
+            elif schema.get("additionalProperties") is False:
+                found.append(f"unknown parameter {key}; known: {names(properties)}")
+        return tuple(found) or (f"the arguments: {_UNFIT}",)
 
 
 @lru_cache(maxsize=256)
@@ -133,8 +160,10 @@ def _unfolded(schema: dict[str, Any]) -> int:
 
 
 def _in_place(node: Any, root: dict[str, Any], known: dict[int, int], left: int) -> int:
-    if not isinstance(node, dict) or left == 0:
+    if not isinstance(node, dict):
         return 1
+    if left == 0:
+        return _MAX_UNFOLDED + 1
     if id(node) not in known:
         known[id(node)] = _MAX_UNFOLDED + 1  # what is found here again is a circle without end
         branches: list[Any] = []
@@ -144,6 +173,37 @@ def _in_place(node: Any, root: dict[str, Any], known: dict[int, int], left: int)
             branches.append(resolve(node, root))
         known[id(node)] = 1 + sum(_in_place(b, root, known, left - 1) for b in branches)
     return known[id(node)]
+
+
+@lru_cache(maxsize=256)
+def _tangled(source: bytes) -> bool:
+    """Whether alternatives nest by reference, so that telling every branch's errors would never end.
+
+    The verdict itself is quick, because the library remembers what it has checked.
+    """
+    schema = compiled(source).schema
+    text = write(schema)
+    return ('"anyOf"' in text or '"oneOf"' in text) and _grown(schema)
+
+
+def _grown(schema: Any) -> bool:
+    """Whether a schema with every `$ref` written out is endless, or very large."""
+    known: dict[int, int] = {}
+
+    def size(node: Any, left: int) -> int:
+        if not isinstance(node, dict | list):
+            return 1
+        if left == 0:
+            return _MAX_UNFOLDED + 1
+        if id(node) not in known:
+            known[id(node)] = _MAX_UNFOLDED + 1
+            inner = list(node.values()) if isinstance(node, dict) else list(node)
+            if isinstance(node, dict) and "$ref" in node:
+                inner.append(resolve(node, schema))
+            known[id(node)] = 1 + sum(size(one, left - 1) for one in inner)
+        return known[id(node)]
+
+    return size(schema, _MAX_STEPS) > _MAX_UNFOLDED
 
 
 def resolve(node: dict[str, Any], root: dict[str, Any]) -> Any:
