@@ -41,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command")
     serving = commands.add_parser("serve", help="run the server (what happens without a command)")
     _serve_options(serving, default=False)
+    explaining = commands.add_parser("explain", help="tell in words what became of a request")
+    explaining.add_argument("request_id", help="the x-request-id of its answer")
+    _serve_options(explaining, default=False)
+    explaining.set_defaults(run=explain_turn)
     sandbox = commands.add_parser(
         "sandbox", help="run only the sandbox org, a Salesforce org in miniature"
     )
@@ -130,6 +134,14 @@ def _loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def explain_turn(arguments: argparse.Namespace) -> int:
+    """Print what the running server remembers of one request."""
+    from .client import explanation
+
+    print(explanation(_configuration(arguments), arguments.request_id))
+    return 0
 
 
 def serve_sandbox(arguments: argparse.Namespace) -> int:

@@ -79,6 +79,13 @@ class Tools(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     repair_rounds: int = 2
 
 
+class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The receipts of the last `keep` turns, in memory only; what was said, only if `contents` allows it."""
+
+    keep: int = 200
+    contents: bool = False
+
+
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     level: str = "info"
 
@@ -95,6 +102,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     http: Http = Http()
     models: Models = Models()
     tools: Tools = Tools()
+    journal: Journal = Journal()
     log: Log = Log()
     keys: dict[str, str] = {}
     upstream: dict[str, dict[str, Any]] = field(default_factory=_sandbox_upstream)

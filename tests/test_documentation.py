@@ -22,7 +22,7 @@ _CONFIG = Config()
 TABLES = {
     **{
         name: getattr(_CONFIG, name)
-        for name in ("server", "stream", "http", "models", "tools", "log")
+        for name in ("server", "stream", "http", "models", "tools", "journal", "log")
     },
     "upstream.salesforce": Settings(),
     "sandbox": SandboxSettings(),
@@ -125,7 +125,10 @@ def settings_file() -> dict[str, dict[str, str]]:
 
 def test_defaults_in_the_configuration_file_are_the_defaults() -> None:
     """Every key of config.toml exists and has its default there, but for those that point at the sandbox org."""
-    own = {"upstream.salesforce": {"kind", "my_domain"}, "sandbox": {"enabled", "port"}}
+    own = {
+        "upstream.salesforce": {"kind", "my_domain", "native_calls"},
+        "sandbox": {"enabled", "port"},
+    }
     wrong, seen = [], 0
     for section, table in TABLES.items():
         for key, written in settings_file()[section].items():

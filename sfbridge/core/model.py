@@ -16,6 +16,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     choices       tool choice modes honoured natively ("auto" goes without saying)
     system_midway system messages may stand between other messages
     alternation   turns must alternate, the first one being the user's
+    extras        the dialect (of a request) whose unknown top-level fields are passed on; empty: none's
     """
 
     streams: bool = False
@@ -33,6 +34,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     stop: bool = False
     window: int | None = None
     output_cap: int | None = None
+    extras: str = ""
 
 
 class ModelCard(Struct, frozen=True, kw_only=True):

@@ -156,7 +156,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
 
     `words` gives the client's own name of a knob where it differs from ours
     (`{"max_output": "max_completion_tokens"}`), so that reports speak the client's language.
-    `extras` holds unknown top-level fields as raw JSON.
+    `extras` holds unknown top-level fields as raw JSON; `dialect` is the protocol that they belong to.
     """
 
     model: str
@@ -173,6 +173,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     caller: Caller = Caller()
     words: dict[str, str] = {}
     extras: dict[str, Raw] = {}
+    dialect: str = ""
 
 
 def text_of(parts: tuple[Any, ...]) -> str:

@@ -30,10 +30,11 @@ _VOLATILE: Final = re.compile(r"x-[\w-]+:[^\n]*\Z")
 
 
 class PlannedCall(Struct, frozen=True, gc=False):
-    """A complete, valid call. `arguments` is the JSON text of one object."""
+    """A complete, valid call. `arguments` is the JSON text of one object; `id` is the upstream's, if it gave one."""
 
     name: str
     arguments: str
+    id: str = ""
 
 
 class Fault(Struct, frozen=True):

@@ -1,17 +1,29 @@
-"""One upstream answer read for everything that the upstream could not do itself: cut at stop sequences,
-scanned for tool calls, checked for its JSON shape. Pieces in, pieces out, and an outcome at the end."""
+"""One upstream answer read for everything that the upstream could not promise itself: cut at stop sequences,
+scanned for tool calls, its own calls checked, its JSON shape too. Pieces in, pieces out, an outcome at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sfbridge.core.errors import GatewayError
-from sfbridge.core.request import Message, Shape
-from sfbridge.core.stream import Closed, FinishReason, Opened, Piece, Text, Usage
+from sfbridge.core.request import Message, Shape, Tool
+from sfbridge.core.stream import (
+    CallArguments,
+    CallClosed,
+    CallOpened,
+    Closed,
+    FinishReason,
+    Opened,
+    Piece,
+    Text,
+    Usage,
+)
 
-from .dialect import Dressed, Fault, PlannedCall
+from .dialect import Dressed, Fault, PlannedCall, Verdict
+from .native import NativeCalls
 from .prompt import correction
 from .scanner import Reader
 from .shape import check_shape, shape_correction
@@ -36,13 +48,25 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Turn:
-    """Feed it the pieces of one upstream call, then take its `outcome`."""
+    """Feed it the pieces of one upstream call, then take its `outcome`.
+
+    dressed  what the tools were turned into, where they are emulated
+    tools    what the upstream's own calls are checked against; empty: they pass as they are
+    shape    the form that the text must have, where the upstream cannot promise it
+    stops    where to cut, where the upstream does not
+    """
 
     def __init__(
-        self, dressed: Dressed | None, shape: Shape | None, stops: tuple[str, ...]
+        self,
+        dressed: Dressed | None = None,
+        *,
+        tools: tuple[Tool, ...] = (),
+        shape: Shape | None = None,
+        stops: tuple[str, ...] = (),
     ) -> None:
         self._dressed = dressed
         self._reader = Reader(dressed) if dressed else None
+        self._native = NativeCalls(tools) if tools else None
         self._shape = shape
         self._cutter = StopCutter(stops) if stops else None
         self._said: list[str] = []
@@ -62,6 +86,8 @@ class Turn:
             match piece:
                 case Text():
                     out += self._read(piece.text)
+                case CallOpened() | CallArguments() | CallClosed() if self._native is not None:
+                    self._native.feed(piece)
                 case Closed():
                     self._closed = piece
                 case Opened():
@@ -83,52 +109,67 @@ class Turn:
                 )
             closed = Closed(reason="stop")
         pieces: list[Piece] = []
-        reason: FinishReason = closed.reason
         hit = ""
         if self._cutter is not None:
             pieces += self._scan(self._cutter.drain())
             hit = self._cutter.hit
-        if hit:
-            reason = "stop_sequence"
-        return self._verdict(closed, pieces, reason, hit)
+        found = self._calls(closed.reason, hit, pieces)
+        messages = self._correction(found) if found.faults else ()
+        if not found.faults and not found.calls:
+            found, messages = self._shaped(found, pieces)
+        elif self._held:
+            pieces.append(Text("".join(self._held)))
+        end = Closed(
+            reason=found.reason,
+            raw=closed.raw,
+            usage=self._usage.merged(closed.usage),
+            stop_sequence=hit,
+        )
+        return Outcome(
+            pieces=tuple(pieces),
+            calls=found.calls,
+            faults=found.faults,
+            correction=messages,
+            closed=end,
+            notes=found.notes,
+        )
 
-    def _verdict(
-        self, closed: Closed, pieces: list[Piece], reason: FinishReason, hit: str
-    ) -> Outcome:
-        calls: tuple[PlannedCall, ...] = ()
-        faults: tuple[Fault, ...] = ()
-        notes: dict[str, int] = {}
+    def _calls(self, reason: FinishReason, hit: str, pieces: list[Piece]) -> Verdict:
+        """The verdict on the calls, emulated or native; what prose was held back goes to `pieces`."""
         if self._reader is not None:
             # a call that a stop sequence cut is as unfinished as one that the output limit cut
             verdict = self._reader.drain("length" if hit else reason)
             pieces += self._hold(verdict.pieces)
-            calls, faults, notes = verdict.calls, verdict.faults, verdict.notes
-            reason = verdict.reason if not hit or verdict.calls else reason
-        messages: tuple[Message, ...] = ()
-        if faults and self._dressed is not None:
-            messages = correction(self._dressed, "".join(self._said), faults)
-        elif self._shape is not None and not calls and reason in ("stop", "stop_sequence"):
-            text, problems = check_shape("".join(self._held), self._shape)
-            if problems:
-                faults = (Fault(name="", problems=problems, raw=text),)
-                messages = shape_correction("".join(self._said), problems)
-            else:
+            if hit and not verdict.calls:
+                return replace(verdict, reason="stop_sequence")
+            return verdict
+        if hit:
+            reason = "stop_sequence"
+        if self._native is None:
+            return Verdict(pieces=(), calls=(), faults=(), reason=reason, notes={})
+        calls, faults, notes = self._native.settle(reason)
+        return Verdict(pieces=(), calls=calls, faults=faults, reason=reason, notes=notes)
+
+    def _correction(self, found: Verdict) -> tuple[Message, ...]:
+        said = "".join(self._said)
+        if self._native is not None:
+            return self._native.correction(said)
+        assert self._dressed is not None
+        return correction(self._dressed, said, found.faults)
+
+    def _shaped(self, found: Verdict, pieces: list[Piece]) -> tuple[Verdict, tuple[Message, ...]]:
+        """A held text, checked for its shape; a truncated one leaves as it is, told as truncated."""
+        text = "".join(self._held)
+        if self._shape is None or found.reason not in ("stop", "stop_sequence"):
+            if text:
                 pieces.append(Text(text))
-        elif self._held:
-            pieces.append(Text("".join(self._held)))
-        return Outcome(
-            pieces=tuple(pieces),
-            calls=calls,
-            faults=faults,
-            correction=messages,
-            closed=Closed(
-                reason=reason,
-                raw=closed.raw,
-                usage=self._usage.merged(closed.usage),
-                stop_sequence=hit,
-            ),
-            notes=notes,
-        )
+            return found, ()
+        shown, problems = check_shape(text, self._shape)
+        if not problems:
+            pieces.append(Text(shown))
+            return found, ()
+        fault = Fault(name="", problems=problems, raw=shown, kind="form")
+        return replace(found, faults=(fault,)), shape_correction("".join(self._said), problems)
 
     def _read(self, text: str) -> list[Piece]:
         self._said.append(text)

@@ -18,24 +18,32 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, 
 from sfbridge import __version__
 from sfbridge.config import Config, ConfigError, Http, section
 from sfbridge.core.model import ModelCard
-from sfbridge.gateway import Gateway
+from sfbridge.gateway import Back, Gateway, NativeCalls
 from sfbridge.policy.limits import KeyRing
 from sfbridge.policy.routing import Routes
 from sfbridge.state.clock import Clock, SystemClock
 from sfbridge.state.counters import Counters
+from sfbridge.state.journal import Journal
 from sfbridge.state.keeper import Keeper
 from sfbridge.upstream import kind_of
-from sfbridge.upstream.base import Resources, Upstream
+from sfbridge.upstream.base import Resources
 from sfbridge.wire import WIRES
 
 from . import chat, pages
 from .draining import Draining
 from .hall import hall
-from .keys import CLOCK, CONFIG, DRAINING, GATEWAY, IDS, KEYS
+from .keys import CLOCK, CONFIG, DRAINING, GATEWAY, IDS, JOURNAL, KEYS
 
 _log = logging.getLogger("sfbridge.server")
 
 SANDBOX_PORT: Final = 8001
+
+
+class _Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What every `[upstream.<name>]` table may say, whatever its kind."""
+
+    kind: str = ""
+    native_calls: NativeCalls = "repair"
 
 
 def create_app(config: Config, *, clock: Clock | None = None) -> web.Application:
@@ -45,6 +53,7 @@ def create_app(config: Config, *, clock: Clock | None = None) -> web.Application
     app[CLOCK] = clock or SystemClock()
     app[KEYS] = KeyRing(tuple(config.keys.items()))
     app[DRAINING] = Draining()
+    app[JOURNAL] = Journal(config.journal.keep)
     app[IDS] = random.Random(secrets.token_bytes(32))
     app.add_routes(pages.routes())
     for wire in WIRES:
@@ -72,13 +81,13 @@ async def _lifetime(app: web.Application) -> AsyncIterator[None]:
             spawn=keeper.spawn,
             sandbox=sandbox,
         )
-        upstreams = {
+        backs = {
             name: await stack.enter_async_context(_connect(name, table, resources))
             for name, table in config.upstream.items()
         }
         app[GATEWAY] = Gateway(
-            upstreams,
-            _routes(config, upstreams),
+            backs,
+            _routes(config, backs),
             mark_key=installation_key(config),
             repair_rounds=config.tools.repair_rounds,
             clock=clock,
@@ -105,27 +114,25 @@ def _session(http: Http) -> ClientSession:
 
 
 @asynccontextmanager
-async def _connect(
-    name: str, table: dict[str, Any], resources: Resources
-) -> AsyncIterator[Upstream]:
+async def _connect(name: str, table: dict[str, Any], resources: Resources) -> AsyncIterator[Back]:
     path = f"upstream.{name}"
-    settings = dict(table)
-    word = settings.pop("kind", None)
+    common = section({k: table[k] for k in _Common.__struct_fields__ if k in table}, _Common, path)
+    settings = {k: v for k, v in table.items() if k not in _Common.__struct_fields__}
     try:
-        kind = kind_of(str(word))
+        kind = kind_of(common.kind)
     except ValueError as error:
         raise ConfigError(f"{path}.kind: {error}") from None
     try:
         connected = kind.connect(name, section(settings, kind.settings, path), resources)
         async with connected as upstream:
-            yield upstream
+            yield Back(upstream, common.native_calls)
     except ValueError as error:
         raise ConfigError(f"{path}.{error}") from None
 
 
-def _routes(config: Config, upstreams: dict[str, Upstream]) -> Routes:
+def _routes(config: Config, backs: dict[str, Back]) -> Routes:
     cards: list[tuple[str, ModelCard]] = [
-        (name, card) for name, upstream in upstreams.items() for card in upstream.models()
+        (name, card) for name, back in backs.items() for card in back.upstream.models()
     ]
     try:
         return Routes(cards, default=config.models.default, aliases=config.models.aliases)

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from sfbridge.core.answer import Fold
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.request import Caller, ChatRequest
-from sfbridge.gateway import Exchange, Plan
+from sfbridge.exchange import Exchange, Plan
 from sfbridge.wire.base import Asked, Reply, Wire
 
 from .event_stream import EventStream
 from .hall import Handler, answer_headers, report, require_json
-from .keys import CLOCK, CONFIG, DRAINING, EXCHANGE, GATEWAY, KEY_ID
+from .keys import ASKED, CLOCK, CONFIG, DRAINING, EXCHANGE, GATEWAY, KEY_ID
 
 JSON_TYPE = "application/json; charset=utf-8"
 
@@ -35,7 +35,7 @@ def door(wire: Wire) -> Handler:
 async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamResponse:
     exchange = request[EXCHANGE]
     wants_stream = asked.request.stream
-    neutral = _identified(request, asked.request)
+    request[ASKED] = neutral = _identified(request, asked.request)
     with request.app[DRAINING].interruptible():
         exchange.plan = plan = await request.app[GATEWAY].prepare(neutral)
     reply = Reply(
@@ -94,6 +94,7 @@ async def _stream(request: web.Request, wire: Wire, plan: Plan, reply: Reply) ->
             if not stream.committed:
                 raise
             report(exchange, error)
+            exchange.error = error
             return await stream.end(wire.failure(error, exchange.id))
 
 

@@ -13,11 +13,11 @@ from aiohttp import hdrs, web
 
 from sfbridge.config import Server
 from sfbridge.core.errors import ErrorKind, GatewayError
-from sfbridge.gateway import Exchange
+from sfbridge.exchange import Exchange
 from sfbridge.policy.limits import bearer
 from sfbridge.wire.base import Wire
 
-from .keys import CLOCK, CONFIG, EXCHANGE, IDS, KEY_ID, KEYS, WIRE
+from .keys import ASKED, CLOCK, CONFIG, EXCHANGE, IDS, JOURNAL, KEY_ID, KEYS, WIRE
 from .wires import wire_of
 
 _log = logging.getLogger("sfbridge.server")
@@ -54,10 +54,12 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = failed(request, _from_http(request, error))
     except (asyncio.CancelledError, ConnectionError):
         _log.info("%s %s %s client left", exchange.id, request.method, request.path)
+        _keep(request, left=True)
         raise
     except Exception:  # noqa: BLE001  one of the two places where the plan allows it
         _log.exception("%s %s %s failed", exchange.id, request.method, request.path)
         response = failed(request, _internal())
+    _keep(request, left=False)
     if not response.prepared:
         response.headers.update(answer_headers(request))
     _log.info(
@@ -70,6 +72,16 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
         f" {exchange.plan.target.model}" if exchange.plan else "",
     )
     return response
+
+
+def _keep(request: web.Request, *, left: bool) -> None:
+    """Write the receipt, if a turn was asked for."""
+    asked = request.get(ASKED)
+    if asked is None:
+        return
+    contents = request.app[CONFIG].journal.contents
+    receipt = request[EXCHANGE].receipt(request[WIRE].name, asked, left=left, contents=contents)
+    request.app[JOURNAL].add(receipt)
 
 
 def answer_headers(request: web.Request) -> dict[str, str]:
@@ -95,6 +107,7 @@ def failed(request: web.Request, error: GatewayError) -> web.Response:
     """An error as a whole answer in the door's envelope."""
     exchange = request[EXCHANGE]
     report(exchange, error)
+    exchange.error = error
     status, body = request[WIRE].fault(error, exchange.id)
     response = web.Response(
         body=body,

@@ -12,6 +12,7 @@ from sfbridge import __version__
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.model import ModelCard
 from sfbridge.emulation import REPAIRS
+from sfbridge.policy.explaining import explain
 from sfbridge.policy.routing import PICKER_PREFIX
 from sfbridge.wire import catalogue
 from sfbridge.wire.anthropic.decode import decode_count
@@ -19,7 +20,7 @@ from sfbridge.wire.anthropic.encode import count_body
 
 from .chat import JSON_TYPE
 from .hall import PROBES, require_json
-from .keys import DRAINING, EXCHANGE, GATEWAY, WIRE
+from .keys import CONFIG, DRAINING, EXCHANGE, GATEWAY, JOURNAL, WIRE
 
 _json = msgspec.json.Encoder()
 _DEFAULT_PAGE = 20
@@ -81,8 +82,8 @@ async def readyz(request: web.Request) -> web.Response:
     """Whether a request would find its upstream: token held, surface known. 503 while not."""
     states: dict[str, Any] = {}
     ready = not request.app[DRAINING].stopping
-    for name, upstream in request.app[GATEWAY].upstreams.items():
-        health = await upstream.health()
+    for name, back in request.app[GATEWAY].backs.items():
+        health = await back.upstream.health()
         states[name] = {"ready": health.ready, "summary": health.summary, **health.facts}
         ready = ready and health.ready
     body = {"status": "ready" if ready else "not ready", "upstreams": states}
@@ -94,6 +95,25 @@ async def stats(request: web.Request) -> web.Response:
     totals = request.app[GATEWAY].counters.snapshot()
     repairs = sum(n for name, n in totals.items() if name in REPAIRS)
     return _body(_json.encode({"counters": {**totals, "json_repair_total": repairs}}))
+
+
+async def turns(request: web.Request) -> web.Response:
+    """The receipts of the last turns, newest first."""
+    limit = _limit(request.query)
+    return _body(_json.encode({"turns": request.app[JOURNAL].latest(limit)}))
+
+
+async def turn(request: web.Request) -> web.Response:
+    """One receipt, with its explanation in words."""
+    name = request.match_info["id"]
+    receipt = request.app[JOURNAL].turn(name)
+    if receipt is None:
+        raise GatewayError(
+            "not_found",
+            f"No turn {name!r} is remembered; the last {request.app[CONFIG].journal.keep} are (journal.keep).",
+            code="turn_not_found",
+        )
+    return _body(_json.encode({"turn": receipt, "explanation": explain(receipt)}))
 
 
 async def probe(_: web.Request) -> web.Response:
@@ -108,6 +128,8 @@ def routes() -> list[web.RouteDef]:
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),
         web.get("/v1/sfbridge/stats", stats),
+        web.get("/v1/sfbridge/turns", turns),
+        web.get("/v1/sfbridge/turns/{id}", turn),
         web.get("/models", models),
         web.get("/models/{model:.+}", model),
     ]

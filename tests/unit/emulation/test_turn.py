@@ -40,7 +40,7 @@ def test_a_call_is_an_outcome_and_never_prose() -> None:
     """Prose leaves, the call is delivered apart."""
     given = dressed()
     text, found = outcome(
-        Turn(given, None, ()), Text("Counting.\n" + call(given, '{"n": 3}')), Closed(reason="stop")
+        Turn(given), Text("Counting.\n" + call(given, '{"n": 3}')), Closed(reason="stop")
     )
     assert text.strip() == "Counting."
     assert [(c.name, c.arguments) for c in found.calls] == [("count", '{"n": 3}')]
@@ -52,7 +52,7 @@ def test_a_faulty_call_comes_with_its_correction() -> None:
     """A fault carries the model's own words and what was wrong with them; nothing of it is delivered."""
     given = dressed()
     said = call(given, '{"n": "three"}')
-    _, found = outcome(Turn(given, None, ()), Text(said), Closed())
+    _, found = outcome(Turn(given), Text(said), Closed())
     assert not found.calls
     assert found.faults[0].name == "count"
     assert [m.role for m in found.correction] == ["assistant", "user"]
@@ -62,7 +62,7 @@ def test_a_faulty_call_comes_with_its_correction() -> None:
 
 def test_a_stop_sequence_cuts_and_is_told() -> None:
     """The text ends before the stop, and the reason says which one it was."""
-    text, found = outcome(Turn(None, None, ("END",)), Text("abc EN"), Text("D def"), Closed())
+    text, found = outcome(Turn(stops=("END",)), Text("abc EN"), Text("D def"), Closed())
     assert text == "abc "
     assert (found.closed.reason, found.closed.stop_sequence) == ("stop_sequence", "END")
 
@@ -70,7 +70,7 @@ def test_a_stop_sequence_cuts_and_is_told() -> None:
 def test_a_call_cut_by_a_stop_sequence_is_not_delivered() -> None:
     """Cutting inside a call truncates it, and truncation is never a call."""
     given = dressed()
-    _, found = outcome(Turn(given, None, ("</tool",)), Text(call(given, '{"n": 3}')), Closed())
+    _, found = outcome(Turn(given, stops=("</tool",)), Text(call(given, '{"n": 3}')), Closed())
     assert not found.calls
     assert not found.faults
     assert found.closed.reason == "stop_sequence"
@@ -78,7 +78,7 @@ def test_a_call_cut_by_a_stop_sequence_is_not_delivered() -> None:
 
 def test_the_upstream_may_be_left_once_a_stop_was_hit() -> None:
     """After a stop sequence nothing more is needed, not even the upstream's end."""
-    turn = Turn(None, None, ("END",))
+    turn = Turn(stops=("END",))
     turn.feed([Text("a END b")])
     assert turn.halted
     assert turn.outcome().closed.reason == "stop_sequence"
@@ -86,7 +86,7 @@ def test_the_upstream_may_be_left_once_a_stop_was_hit() -> None:
 
 def test_a_missing_end_is_a_failure() -> None:
     """Without terminal mark and without a cut of our own, the turn is not whole."""
-    turn = Turn(dressed(), None, ())
+    turn = Turn(dressed())
     turn.feed([Text("half")])
     with pytest.raises(GatewayError) as caught:
         turn.outcome()
@@ -99,7 +99,7 @@ def test_a_missing_end_is_a_failure() -> None:
 )
 def test_json_answers_are_the_json_alone(said: str, json: str) -> None:
     """Nothing leaves before the JSON is checked, and nothing but the JSON then."""
-    turn = Turn(None, Shape("json"), ())
+    turn = Turn(shape=Shape("json"))
     assert turn.feed([Thought("hm"), Text(said[:4]), Text(said[4:])]) == [Thought("hm")]
     turn.feed([Closed()])
     assert turn.outcome().pieces == (Text(json),)
@@ -107,7 +107,7 @@ def test_json_answers_are_the_json_alone(said: str, json: str) -> None:
 
 def test_an_answer_that_is_no_json_is_a_fault() -> None:
     """Prose instead of JSON is asked for again."""
-    text, found = outcome(Turn(None, Shape("json"), ()), Text("Sure! Here it is."), Closed())
+    text, found = outcome(Turn(shape=Shape("json")), Text("Sure! Here it is."), Closed())
     assert text == ""
     assert found.faults
     assert len(found.correction) == 2
@@ -115,7 +115,7 @@ def test_an_answer_that_is_no_json_is_a_fault() -> None:
 
 def test_a_truncated_json_answer_is_told_as_truncated() -> None:
     """The output limit is the truth about a cut answer; asking again would only be cut again."""
-    text, found = outcome(Turn(None, Shape("json"), ()), Text('{"a": '), Closed(reason="length"))
+    text, found = outcome(Turn(shape=Shape("json")), Text('{"a": '), Closed(reason="length"))
     assert text == '{"a": '
     assert found.closed.reason == "length"
     assert not found.faults
@@ -124,7 +124,7 @@ def test_a_truncated_json_answer_is_told_as_truncated() -> None:
 def test_usage_of_the_opening_and_of_the_end_are_one() -> None:
     """Counts that came at the beginning are not lost at the end."""
     opened = Opened(model="m", usage=Usage(input=7))
-    _, found = outcome(Turn(None, None, ("x",)), opened, Text("a"), Closed(usage=Usage(output=2)))
+    _, found = outcome(Turn(stops=("x",)), opened, Text("a"), Closed(usage=Usage(output=2)))
     assert found.closed.usage == Usage(input=7, output=2)
 
 
@@ -132,11 +132,11 @@ def test_any_split_of_the_text_gives_the_same_outcome() -> None:
     """2,000 random splits change nothing: calls, reason, prose."""
     given, dice = dressed(), random.Random(7)
     said = "One.\n" + call(given, '{"n": 1}') + "\n" + call(given, '{"n": 2}')
-    whole, expected = outcome(Turn(given, None, ("STOP",)), Text(said), Closed())
+    whole, expected = outcome(Turn(given, stops=("STOP",)), Text(said), Closed())
     for _ in range(2_000):
         cuts = sorted(dice.sample(range(len(said)), dice.randrange(1, 9)))
         parts = [Text(said[a:b]) for a, b in zip([0, *cuts], [*cuts, len(said)], strict=True)]
-        text, found = outcome(Turn(given, None, ("STOP",)), *parts, Closed())
+        text, found = outcome(Turn(given, stops=("STOP",)), *parts, Closed())
         assert (text.strip(), found.calls, found.closed) == (
             whole.strip(),
             expected.calls,

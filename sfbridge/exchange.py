@@ -1,0 +1,175 @@
+"""One exchange: what was planned for a request, and what became of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec import Struct
+
+from .core.errors import GatewayError
+from .core.receipt import Contents, Receipt
+from .core.request import ChatRequest, Shape, Tool, text_of
+from .core.stream import Usage
+from .emulation import Dressed, Fault, PlannedCall
+from .emulation.turn import Turn
+from .policy.fitting import Fitted
+from .policy.routing import Target
+from .state.clock import Clock
+from .upstream.base import Trace, Upstream
+
+_MOST_CONTENT = 4000
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What was decided about one request before the upstream hears of it.
+
+    asked    the client's request; `request` is what the upstream gets
+    checked  the tools against which the upstream's own calls are checked
+    rounds   how often a faulty answer is shown to the model and asked for again
+    """
+
+    asked: ChatRequest
+    target: Target
+    upstream: Upstream
+    request: ChatRequest
+    fitted: Fitted
+    dressed: Dressed | None
+    checked: tuple[Tool, ...]
+    shape: Shape | None
+    rounds: int
+    family: str
+    prompt_tokens: int
+
+    @property
+    def opening(self) -> Usage:
+        """What an answer may say of its tokens before the upstream has said anything."""
+        return Usage(input=self.prompt_tokens, output=0, estimated=True)
+
+    @property
+    def reads(self) -> bool:
+        """Whether the upstream's answer must be looked at, rather than passed on."""
+        emulates = self.dressed is not None or self.shape is not None
+        return emulates or bool(self.checked) or bool(self.fitted.emulate_stop)
+
+    @property
+    def emulated(self) -> tuple[str, ...]:
+        facts = {
+            "tools": self.dressed is not None and bool(self.asked.tools),
+            "shape": self.shape is not None,
+            "stop": bool(self.fitted.emulate_stop),
+            "stream": self.fitted.downgraded,
+        }
+        return tuple(name for name, holds in facts.items() if holds)
+
+    def turn(self) -> Turn:
+        """A reader for one answer of the upstream."""
+        return Turn(
+            self.dressed, tools=self.checked, shape=self.shape, stops=self.fitted.emulate_stop
+        )
+
+
+class Exchange:
+    """One request and what became of it; written by the gateway, read by the server for headers and receipt."""
+
+    def __init__(self, request_id: str, clock: Clock) -> None:
+        self.id = request_id
+        self.trace = Trace()
+        self.at = clock.wall()
+        self.retries = 0
+        self.attempts = 0
+        self.rounds = 0
+        self.forced_json = False
+        self.plan: Plan | None = None
+        self.error: GatewayError | None = None
+        self.usage = Usage()
+        self.reason = ""
+        self.notes: Counter[str] = Counter()
+        self.faults: tuple[Fault, ...] = ()
+        self.calls: tuple[PlannedCall, ...] = ()
+        self.called: list[str] = []
+        self.answered: list[str] = []
+        self._clock = clock
+        self._marks: dict[str, float] = {"started": clock.now()}
+
+    def mark(self, step: str) -> None:
+        """Note when a step was first reached."""
+        self._marks.setdefault(step, self._clock.now())
+
+    def ms(self, step: str) -> int | None:
+        """Milliseconds from the start to a step."""
+        at = self._marks.get(step)
+        return None if at is None else int((at - self._marks["started"]) * 1000)
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        fitted = self.plan.fitted.ignored if self.plan else ()
+        return tuple(dict.fromkeys((*fitted, *self.trace.ignored)))
+
+    @property
+    def downgraded(self) -> bool:
+        return self.forced_json or (self.plan is not None and self.plan.fitted.downgraded)
+
+    @property
+    def upstream_ms(self) -> int:
+        """Milliseconds until the upstream accepted the call; while it has not, those waited so far."""
+        asked = self._marks.get("asked")
+        if asked is None:
+            return 0
+        return int((self._marks.get("accepted", self._clock.now()) - asked) * 1000)
+
+    @property
+    def elapsed_ms(self) -> int:
+        return int((self._clock.now() - self._marks["started"]) * 1000)
+
+    def receipt(self, wire: str, asked: ChatRequest, *, left: bool, contents: bool) -> Receipt:
+        """What is kept of this turn."""
+        plan, error = self.plan, self.error
+        return Receipt(
+            id=self.id,
+            at=self.at,
+            wire=wire,
+            client=asked.caller.client[:80],
+            key=asked.caller.key_id,
+            model=asked.model,
+            upstream=plan.target.upstream if plan else "",
+            target=plan.target.model if plan else "",
+            answered_by=self.trace.answered_by,
+            stream=asked.stream,
+            tools=len(asked.tools),
+            emulated=plan.emulated if plan else (),
+            ignored=self.ignored,
+            verdict="left" if left else "failed" if error else "whole",
+            reason=self.reason,
+            error_kind=error.kind if error else "",
+            error=error.message if error else "",
+            attempts=self.attempts,
+            retries=self.retries,
+            rounds=self.rounds,
+            auth_refreshes=self.trace.auth_refreshes,
+            notes=dict(self.notes),
+            faults=tuple(
+                f"{fault.name or 'answer'}: {problem}"[:300]
+                for fault in self.faults
+                for problem in fault.problems
+            ),
+            calls=tuple(self.called),
+            prompt_estimate=plan.prompt_tokens if plan else 0,
+            input=self.usage.input,
+            output=self.usage.output,
+            cache_read=self.usage.cache_read,
+            estimated=self.usage.estimated,
+            prepared_ms=self.ms("prepared"),
+            accepted_ms=self.ms("accepted"),
+            first_ms=self.ms("first"),
+            total_ms=self.elapsed_ms,
+            upstream_ids=tuple(self.trace.upstream_ids[-4:]),
+            contents=self._contents(asked) if contents else None,
+        )
+
+    def _contents(self, asked: ChatRequest) -> Contents:
+        last = text_of(asked.messages[-1].parts) if asked.messages else ""
+        return Contents(
+            asked=last[-_MOST_CONTENT:],
+            answered="".join(self.answered)[:_MOST_CONTENT],
+            calls=tuple(f"{c.name}({c.arguments[:_MOST_CONTENT]})" for c in self.calls),
+        )
