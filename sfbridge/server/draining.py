@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Final
 
 from sfbridge.core.errors import GatewayError
@@ -25,26 +24,9 @@ class Draining:
     def open(self) -> int:
         return len(self._tasks)
 
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
+    def interruptible(self) -> _Interruptible:
         """Inside it, an interruption by `stop` appears as GatewayError; a client's leaving stays what it is."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if task not in self._interrupted:
-                raise
-            task.uncancel()
-            raise GatewayError(
-                "overloaded",
-                "The server is being stopped; ask again when it is back.",
-                code="shutting_down",
-                retry_after=5,
-            ) from None
-        finally:
-            self._tasks.discard(task)
+        return _Interruptible(self._tasks, self._interrupted)
 
     async def stop(self, grace: float) -> None:
         self.stopping = True
@@ -55,3 +37,37 @@ class Draining:
             task.cancel()
         if self._interrupted:
             await asyncio.wait(self._interrupted, timeout=_LAST_WORDS_SECONDS)
+
+
+class _Interruptible:
+    """One task's stay in an answer that `stop` may interrupt."""
+
+    __slots__ = ("_interrupted", "_task", "_tasks")
+
+    def __init__(
+        self, tasks: set[asyncio.Task[object]], interrupted: set[asyncio.Task[object]]
+    ) -> None:
+        self._tasks = tasks
+        self._interrupted = interrupted
+        task = asyncio.current_task()
+        assert task is not None
+        self._task: asyncio.Task[object] = task
+
+    def __enter__(self) -> None:
+        self._tasks.add(self._task)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._tasks.discard(self._task)
+        if kind is asyncio.CancelledError and self._task in self._interrupted:
+            self._task.uncancel()
+            raise GatewayError(
+                "overloaded",
+                "The server is being stopped; ask again when it is back.",
+                code="shutting_down",
+                retry_after=5,
+            ) from None
