@@ -174,6 +174,8 @@ class Sequencer:
             out.append(Started(model=self._model, usage=told if known else self._estimate))
 
     def _begin(self, kind: BlockKind, out: list[Event], call_id: str = "", name: str = "") -> None:
+        if self._finished:
+            raise GatewayError("upstream_failed", "The upstream went on after its end.")
         self._start(out)
         self._end(out)
         self._index += 1

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from sfbridge.core.errors import GatewayError
@@ -27,7 +27,7 @@ from sfbridge.core.request import (
 
 from .content import fit_content
 from .history import pair_calls
-from .turns import take_turns
+from .turns import CLOSING, take_turns
 
 # The list of ignored names travels in a response header, and the names come from the client.
 _UNFIT_FOR_HEADER: Final = re.compile(r"[^A-Za-z0-9_.\-]+")
@@ -67,6 +67,8 @@ def fit(request: ChatRequest, can: Capabilities) -> Fitted:
     """
     paired, repairs = pair_calls(request.messages)
     messages = take_turns(fit_content(paired, can), can)
+    if not messages and any(part.text.strip() for part in request.system):
+        messages = (CLOSING,)  # instructions alone: the model is asked to act on them
     if not messages:
         where = request.words.get("messages", "messages")
         raise GatewayError(
@@ -88,7 +90,7 @@ def fit(request: ChatRequest, can: Capabilities) -> Fitted:
         tools=tools,
         choice=choice,
         stop=request.stop if can.stop else (),
-        extras={},
+        extras=_passing(request, can),
     )
     return Fitted(
         request=fitted,
@@ -116,8 +118,17 @@ def _knobs(request: ChatRequest, can: Capabilities) -> tuple[Sampling, list[str]
         dropped.append("max_output")
     if request.thinking is not None and not can.thoughts:
         dropped.append("thinking")
-    dropped += request.extras
+    passing = _passing(request, can)
+    dropped += (name for name in request.extras if name not in passing)
     return sampling, dropped
+
+
+def _passing(request: ChatRequest, can: Capabilities) -> dict[str, Raw]:
+    """The unknown fields that the upstream reads as the client means them: those of its own dialect."""
+    if not can.extras or can.extras != request.dialect:
+        return {}
+    # the vendor's own tools stand in the list by a path of their own
+    return {name: raw for name, raw in request.extras.items() if not name.startswith("tools.")}
 
 
 def _max_output(asked: int | None, can: Capabilities) -> int | None:

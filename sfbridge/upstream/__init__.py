@@ -12,7 +12,10 @@ from msgspec import Struct
 from .base import Resources, Upstream
 
 # kind word -> module that exports `Settings` and `connect`
-UPSTREAMS: Final[Mapping[str, str]] = {"salesforce": "sfbridge.upstream.salesforce"}
+UPSTREAMS: Final[Mapping[str, str]] = {
+    "salesforce": "sfbridge.upstream.salesforce",
+    "openai": "sfbridge.upstream.openai",
+}
 
 
 class Kind(NamedTuple):

@@ -10,6 +10,7 @@ from sfbridge.core.model import Capabilities, Health, ModelCard
 from sfbridge.core.stream import Piece
 from sfbridge.upstream.base import Call, Reception, Resources
 from sfbridge.upstream.http import Response
+from sfbridge.upstream.reading import note_model, one_batch, read_pieces
 
 from . import gateway_api, platform_api
 from .auth import Tokens
@@ -18,7 +19,6 @@ from .faults import Asked
 from .knobs import MOST_TEMPERATURE
 from .models import ModelTable, quoted, speaks_anthropic
 from .probe import Probe, Surface, announce
-from .reading import note_model, one_batch, read_pieces
 from .settings import Org, Settings
 
 _log = logging.getLogger("sfbridge.upstream.salesforce")

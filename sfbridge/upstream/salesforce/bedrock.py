@@ -31,6 +31,7 @@ from sfbridge.core.request import (
 )
 
 from .knobs import or_unset, temperature_of
+from .schemas import root_object
 
 VERSION: Final = "bedrock-2023-05-31"
 _ANY_OBJECT: Final = Raw(b'{"type":"object"}')
@@ -242,7 +243,8 @@ def _tools(request: ChatRequest, turns: list[_Turn]) -> tuple[list[_Tool], _Choi
 
 
 def _tool(tool: Tool) -> _Tool:
-    return _Tool(tool.name, tool.schema, tool.description)
+    schema, told = root_object(bytes(tool.schema))
+    return _Tool(tool.name, schema, tool.description + told)
 
 
 def _choice(choice: ToolChoice) -> _Choice | UnsetType:

@@ -19,8 +19,8 @@ from sfbridge.formats.salesforce import (
     GatewayGeneration,
 )
 from sfbridge.formats.sse import BrokenStream, Events, SseEvent
+from sfbridge.upstream.calls import Calls
 
-from .calls import Calls
 from .faults import Asked, fault_in_stream
 from .passed_through import reason_of, usage_of
 from .reading import empty, garbled, truncated

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
@@ -16,12 +15,11 @@ from msgspec import Struct
 
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.formats.salesforce import Envelope
-
-from .words import one_line
+from sfbridge.upstream.http import retry_after
+from sfbridge.upstream.words import one_line
 
 MASKING_CAP: Final = 65536
 _MASKING_CODE: Final = "E30036"
-_MOST_WAIT: Final = 3600.0
 
 _envelope = msgspec.json.Decoder(Envelope)
 
@@ -147,23 +145,6 @@ def traces(headers: Mapping[str, str]) -> list[str]:
         for name in ("x-request-id", "x-b3-traceid")
         if (value := headers.get(name, ""))
     ]
-
-
-def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
-    """Seconds to wait, from a number or an HTTP date; None when the header is missing or unreadable."""
-    value = headers.get("Retry-After", "").strip()
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - wall
-        except ValueError:
-            return None
-    if not 0 <= seconds < float("inf"):
-        return 0.0 if seconds < 0 else None
-    return min(seconds, _MOST_WAIT)
 
 
 def _fault(

@@ -7,11 +7,11 @@ from typing import Final
 from sfbridge.core.model import Capabilities
 from sfbridge.core.request import ChatRequest
 from sfbridge.core.stream import Piece
+from sfbridge.upstream.reading import Reader
 
 from . import bedrock, bedrock_answer, chat_answer, chat_request
 from .faults import Asked
 from .models import ModelRow, speaks_anthropic
-from .reading import Reader
 
 _INVOKE: Final = "/ai/gpt/v1/model/{}/invoke"
 _INVOKE_STREAM: Final = "/ai/gpt/v1/model/{}/invoke-with-response-stream"

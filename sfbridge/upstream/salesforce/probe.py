@@ -31,6 +31,13 @@ _REFUSALS: Final = frozenset(("not_found", "upstream_refused"))
 _QUESTION: Final = ChatRequest(model="", messages=(Message("user", (TextPart("Say OK."),)),))
 
 
+# The question asks for a few tokens only; an org that needs longer than this is not in order.
+_SECONDS: Final = 10.0
+# Seconds until the org is asked again after it could not be asked.
+_FIRST_WAIT: Final = 5.0
+_MOST_WAIT: Final = 300.0
+
+
 class Probe:
     """Knows the surface, or finds it out; one question at a time, however many wait for it.
 
@@ -46,6 +53,7 @@ class Probe:
         self._org = org
         self._spawn = resources.spawn
         self._asking: asyncio.Future[Surface] | None = None
+        self._waits = _FIRST_WAIT / 2
         self.failure: GatewayError | None = None
         self.answered = False
         self.known: Surface | None = None if settings.surface == "auto" else settings.surface
@@ -71,6 +79,7 @@ class Probe:
             _log.warning("the org %s could not be asked for its APIs: %s", self._org.host, error)
             waiting.set_exception(error)
             waiting.exception()  # marks it as seen: at the start nobody waits
+            self._spawn("salesforce probe again", self._ask_later())
         else:
             self.failure = None
             waiting.set_result(self.known)
@@ -80,6 +89,13 @@ class Probe:
             if not waiting.done():  # the program is ending
                 waiting.set_exception(GatewayError("upstream_failed", "The org was not asked."))
                 waiting.exception()
+
+    async def _ask_later(self) -> None:
+        """Ask again by ourselves, ever more seldom, so that /readyz recovers though nobody calls."""
+        self._waits = min(self._waits * 2, _MOST_WAIT)
+        await asyncio.sleep(self._waits)
+        if self.known is None:
+            self.ask()
 
     async def _ask(self) -> Surface:
         for model in _MODELS:
@@ -93,10 +109,20 @@ class Probe:
         path = gateway_api.path(model, quoted(model), stream=False)
         asked = Asked(model=model, size=len(body))
         try:
-            async with self._connection.accepted(path, body, asked, Trace()) as response:
+            async with (
+                asyncio.timeout(_SECONDS),
+                self._connection.accepted(path, body, asked, Trace()) as response,
+            ):
                 gateway_api.whole_answer(await response.body(), asked)
         except Unauthorised:
             return False
+        except TimeoutError:
+            raise GatewayError(
+                "timeout",
+                f"{self._org.host} did not say within {_SECONDS:g} s which APIs it has. Set surface in "
+                "config.toml to skip the question.",
+                code="upstream_silent",
+            ) from None
         except GatewayError as error:
             if error.kind in _REFUSALS or error.code == "upstream_garbled":
                 return False

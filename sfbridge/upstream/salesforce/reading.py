@@ -1,75 +1,8 @@
-"""How an accepted answer is read, whatever its dialect: readers are pure, this file gives them bytes."""
+"""What an answer of the org can lack, whatever its dialect."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Final, Protocol
-
 from sfbridge.core.errors import GatewayError
-from sfbridge.core.stream import Opened, Piece
-from sfbridge.upstream.base import Trace
-from sfbridge.upstream.http import Response
-
-# How long to wait, once an answer is whole, for bookkeeping (usage, sentinels) that may never come, and for
-# the end of the body, without which the connection cannot be used again.
-BOOKKEEPING_SECONDS: Final = 2.0
-LAST_BYTES_SECONDS: Final = 0.2
-
-
-class Reader(Protocol):
-    """Bytes in, pieces out, in any chunking.
-
-    settled  the answer is whole; what may follow is bookkeeping
-    closed   the terminal piece was given
-    """
-
-    settled: bool
-    closed: bool
-
-    def feed(self, chunk: bytes) -> list[Piece]: ...
-
-    def drain(self) -> list[Piece]:
-        """The last pieces, at the end of the transport. Raises GatewayError when the answer is not whole."""
-
-
-async def read_pieces(
-    response: Response, reader: Reader, trace: Trace, idle: float
-) -> AsyncGenerator[Sequence[Piece]]:
-    """Batches of pieces, one per read. Ends after the terminal piece or with a GatewayError.
-
-    idle  seconds of silence that a stream may keep once it has begun
-    """
-    begun = opened = False
-    while not reader.closed:
-        if reader.settled:
-            chunk = await response.some_within(BOOKKEEPING_SECONDS)
-        else:
-            chunk = await response.some()
-        if not begun:
-            begun = True
-            response.expect_within(idle)
-        pieces = reader.feed(chunk) if chunk else reader.drain()
-        if pieces:
-            opened = opened or note_model(pieces, trace)
-            yield pieces
-        if not chunk:
-            return
-    while await response.some_within(LAST_BYTES_SECONDS):
-        pass
-
-
-def note_model(pieces: Sequence[Piece], trace: Trace) -> bool:
-    """Note which model says that it answers; whether the pieces told."""
-    for piece in pieces:
-        if isinstance(piece, Opened):
-            trace.answered_by = piece.model
-            return True
-    return False
-
-
-async def one_batch(pieces: Sequence[Piece]) -> AsyncGenerator[Sequence[Piece]]:
-    """A whole answer as the one batch that it is."""
-    yield pieces
 
 
 def truncated() -> GatewayError:

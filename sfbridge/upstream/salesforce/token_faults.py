@@ -8,8 +8,7 @@ import msgspec
 
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.formats.salesforce import TokenRefusal
-
-from .words import one_line
+from sfbridge.upstream.words import one_line
 
 _refusal = msgspec.json.Decoder(TokenRefusal)
 

@@ -32,7 +32,7 @@ from sfbridge.wire.reading import (
 )
 from sfbridge.wire.tools import Offer, left_out_entry, schema_of, settled
 
-from .content import conversation_of, retired
+from .content import DIALECT, conversation_of, retired
 
 Body = o.RequestBody[o.RequestPart] | o.RequestBody[Raw]
 
@@ -99,6 +99,7 @@ def _asked(body: bytes, headers: Mapping[str, str]) -> Asked:
             caller=caller_of(headers, asked.user),
             words={**_WORDS, "max_output": word},
             extras={**extras(body, _READ, _IDLE), **offer.left_out},
+            dialect=DIALECT,
         ),
         stream_usage=bool(asked.stream_options and asked.stream_options.include_usage),
     )

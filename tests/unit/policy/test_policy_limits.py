@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from sfbridge.core.errors import GatewayError
-from sfbridge.policy.limits import KeyRing, bearer
+from sfbridge.policy.limits import KeyRing, presented
 
 RING = KeyRing([("ann", "sk-one"), ("bob", "sk-two-ü")])
 
@@ -50,20 +50,27 @@ def test_the_ring_keeps_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "key"),
+    ("headers", "keys"),
     [
-        ({}, ""),
-        ({"authorization": "Bearer abc"}, "abc"),
-        ({"authorization": "bearer  abc "}, "abc"),
-        ({"x-api-key": " abc "}, "abc"),
-        ({"authorization": "Bearer abc", "x-api-key": "def"}, "abc"),
-        ({"authorization": "Basic abc", "x-api-key": "def"}, "def"),
-        ({"authorization": "Bearer", "x-api-key": "def"}, "def"),
-        ({"authorization": "Bearer "}, ""),
-        ({"authorization": "abc"}, ""),
+        ({}, ()),
+        ({"authorization": "Bearer abc"}, ("abc",)),
+        ({"authorization": "bearer  abc "}, ("abc",)),
+        ({"x-api-key": " abc "}, ("abc",)),
+        ({"authorization": "Bearer abc", "x-api-key": "def"}, ("abc", "def")),
+        ({"authorization": "Basic abc", "x-api-key": "def"}, ("def",)),
+        ({"authorization": "Bearer", "x-api-key": "def"}, ("def",)),
+        ({"authorization": "Bearer "}, ()),
+        ({"authorization": "abc"}, ()),
     ],
 )
-def test_the_key_is_read_from_either_header(headers: dict[str, str], key: str) -> None:
+def test_keys_are_read_from_both_headers(headers: dict[str, str], keys: tuple[str, ...]) -> None:
     """Bearer first, then x-api-key; both vendors' clients get in, whichever way they send it."""
-    assert bearer(headers) == key
-    assert bearer(CIMultiDict({name.title(): value for name, value in headers.items()})) == key
+    assert presented(headers) == keys
+    assert presented(CIMultiDict({name.title(): value for name, value in headers.items()})) == keys
+
+
+def test_one_right_key_of_two_is_enough() -> None:
+    """A stale key in one header does not hide the right one in the other."""
+    assert RING.check("wrong", "sk-one") == RING.check("sk-one")
+    with pytest.raises(GatewayError):
+        RING.check("wrong", "also wrong")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.stream import CallArguments, CallClosed, CallOpened
 from sfbridge.formats.salesforce import Invocation
-from sfbridge.upstream.salesforce.calls import Calls
+from sfbridge.upstream.calls import Calls
 
 _decode = msgspec.json.Decoder(Invocation).decode
 

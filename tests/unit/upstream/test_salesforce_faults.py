@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sfbridge.core.errors import GatewayError
 from sfbridge.upstream.salesforce.faults import Asked, Unauthorised, fault, fault_in_stream
-from sfbridge.upstream.salesforce.words import one_line
+from sfbridge.upstream.words import one_line
 
 WALL = 1_700_000_000.0
 ASKED = Asked(model="sfdc_ai__DefaultX", size=400_000, window=128_000)

@@ -1,4 +1,4 @@
-"""Fragments of tool calls -> whole calls, whichever way the provider behind the gateway numbers them.
+"""Fragments of tool calls -> whole calls, whichever way the server numbers them.
 
 Seen in the field: right indexes, every index 0, no index, gaps; an id with each fragment, once, never; the
 name once or with each fragment. One rule covers them: the index names a place, a new id there opens a new
@@ -8,14 +8,34 @@ call, a fragment without an id belongs to the last call of its place.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
 
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.stream import CallArguments, CallClosed, CallOpened, Piece
-from sfbridge.formats.salesforce import Invocation
+
+
+class Function(Protocol):
+    """The name and a piece of the argument text, as a JSON string or as an object."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def arguments(self) -> Raw: ...
+
+
+class Fragment(Protocol):
+    """A piece of a tool call as the formats of several vendors have it."""
+
+    @property
+    def id(self) -> str | None: ...
+    @property
+    def index(self) -> int | None: ...
+    @property
+    def function(self) -> Function | None: ...
+
 
 _string = msgspec.json.Decoder(str)
 _object = msgspec.json.Decoder(dict[str, Any])
@@ -29,7 +49,7 @@ class Calls:
         self._by_id: dict[str, _Call] = {}
         self._by_index: dict[int, _Call] = {}
 
-    def add(self, fragment: Invocation) -> None:
+    def add(self, fragment: Fragment) -> None:
         """One fragment, or a whole call, in the order in which the stream had it."""
         function = fragment.function
         name = (function.name if function is not None else None) or ""
@@ -54,7 +74,7 @@ class Calls:
             if not call.name:
                 raise GatewayError(
                     "upstream_failed",
-                    "Salesforce sent a tool call without a name.",
+                    "The upstream sent a tool call without a name.",
                     code="upstream_garbled",
                 )
             out += (CallOpened(key, call.id, call.name), CallArguments(key, "".join(call.json)))
