@@ -31,30 +31,34 @@ class KeyRing:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def check(self, presented: str) -> str:
-        """The name of the key. Raises GatewayError `authentication`.
+    def check(self, *candidates: str) -> str:
+        """The name of the first candidate that is a key. Raises GatewayError `authentication`.
 
         Every key is compared, in constant time, so that the time taken tells nothing about any of them.
         """
-        digest = _digest(presented)
-        found: str | None = None
-        for name, known in self._keys:
-            if compare_digest(known, digest):
-                found = name
-        if found is None:
-            raise _refusal(presented)
-        return found
+        for candidate in candidates:
+            digest = _digest(candidate)
+            found: str | None = None
+            for name, known in self._keys:
+                if compare_digest(known, digest):
+                    found = name
+            if found is not None:
+                return found
+        raise _refusal(sent=any(candidates))
 
 
-def bearer(headers: Mapping[str, str]) -> str:
-    """The key a client sent: `Authorization: Bearer` first, else `x-api-key`; empty when there is none.
+def presented(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys a client sent, as `Authorization: Bearer` and as `x-api-key`: Claude Code sends both, when both of its
+    variables are set, and they may differ.
 
     The names are looked up in lower case, so `headers` has lower-case names or ignores case.
     """
     scheme, _, token = headers.get("authorization", "").strip().partition(" ")
-    if scheme.lower() == "bearer" and (token := token.strip()):
-        return token
-    return headers.get("x-api-key", "").strip()
+    sent = (
+        token.strip() if scheme.lower() == "bearer" else "",
+        headers.get("x-api-key", "").strip(),
+    )
+    return tuple(key for key in sent if key)
 
 
 def _digest(secret: str) -> bytes:
@@ -62,8 +66,8 @@ def _digest(secret: str) -> bytes:
     return sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def _refusal(presented: str) -> GatewayError:
-    if presented:
+def _refusal(*, sent: bool) -> GatewayError:
+    if sent:
         return GatewayError(
             "authentication",
             "The API key is not known to this server. The keys it accepts are in its configuration.",
