@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -51,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--host", default="127.0.0.1")
     sandbox.add_argument("--port", type=int, default=8001)
     sandbox.add_argument("--scenario", default="", help="a TOML or Python file of scripted turns")
+    sandbox.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set any key of [sandbox]"
+    )
     sandbox.set_defaults(run=serve_sandbox)
     return parser
 
@@ -110,21 +115,32 @@ def _secret_values(table: dict[str, Any]) -> Iterator[str]:
 
 
 def _run(app: web.Application, host: str, port: int, config: Config) -> None:
-    async def announce(_: web.Application) -> None:
-        guarded = f"{len(config.keys)} keys" if config.keys else "no key needed, this machine only"
+    guarded = f"{len(config.keys)} keys" if config.keys else "no key needed, this machine only"
+
+    def announce(_: str) -> None:
         _log.info("sfbridge %s on http://%s:%d (%s)", __version__, host, port, guarded)
 
-    app.on_startup.append(announce)
+    app.on_shutdown.insert(0, _hurry_when_told_again)
     web.run_app(
         app,
         host=host,
         port=port,
-        print=None,
+        print=announce,
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=1.0,
         loop=_loop(),
     )
+
+
+async def _hurry_when_told_again(app: web.Application) -> None:
+    """A second Ctrl-C ends the grace; without this it would break the shutdown itself."""
+    from .server.keys import DRAINING
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            loop.add_signal_handler(number, app[DRAINING].hurry)
 
 
 def _loop() -> asyncio.AbstractEventLoop:
@@ -149,17 +165,22 @@ def serve_sandbox(arguments: argparse.Namespace) -> int:
     from .sandbox import SandboxSettings, ScenarioError, create_org
 
     log.configure("info", [])
-    settings = section({"scenario": arguments.scenario}, SandboxSettings, "sandbox")
+    config = load(None, environ={}, sets=[f"sandbox.{item}" for item in arguments.set])
+    table = {**config.sandbox, **({"scenario": arguments.scenario} if arguments.scenario else {})}
+    settings = section(table, SandboxSettings, "sandbox")
     try:
         org = create_org(settings)
     except ScenarioError as error:
         raise ConfigError(f"--scenario: {error}") from None
-    _log.info("the sandbox org listens on http://%s:%d", arguments.host, arguments.port)
+
+    def announce(_: str) -> None:
+        _log.info("the sandbox org listens on http://%s:%d", arguments.host, arguments.port)
+
     web.run_app(
         org,
         host=arguments.host,
         port=arguments.port,
-        print=None,
+        print=announce,
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=1.0,

@@ -6,6 +6,7 @@ this module never learns a vendor's words.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -106,7 +107,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: Log = Log()
     keys: dict[str, str] = {}
     upstream: dict[str, dict[str, Any]] = field(default_factory=_sandbox_upstream)
-    sandbox: dict[str, Any] = field(default_factory=lambda: {"enabled": True})
+    sandbox: dict[str, Any] = {}
 
 
 def load(
@@ -114,10 +115,14 @@ def load(
 ) -> Config:
     """The configuration of a file (None: defaults), overlaid by the environment and by `section.key=value`s."""
     tables = _read(path) if path else {}
+    tables.setdefault("upstream", _sandbox_upstream())
     for name, value in environ.items():
-        if name.startswith(ENV_PREFIX) and "__" in name:
-            keys = name.removeprefix(ENV_PREFIX).lower().split("__")
-            _put(tables, keys, value, f"environment variable {name}")
+        if not name.startswith(ENV_PREFIX):
+            continue
+        keys = name.removeprefix(ENV_PREFIX).lower().split("__")
+        if len(keys) < 2:
+            raise ConfigError(f"environment variable {name}: write it as {ENV_PREFIX}SECTION__KEY")
+        _put(tables, keys, value, f"environment variable {name}")
     for item in sets:
         dotted, found, value = item.partition("=")
         if not found or "." not in dotted:
@@ -167,11 +172,13 @@ def _put(tables: dict[str, Any], keys: list[str], value: str, origin: str) -> No
         if not isinstance(inner, dict):
             raise ConfigError(f"{origin}: {key} is a value, not a section")
         table = inner
-    table[keys[-1]] = _value(value, origin)
+    plain = keys[0] == "keys" or "secret" in keys[-1] or "key" in keys[-1]
+    table[keys[-1]] = value if plain else _value(value, origin)
 
 
 def _value(text: str, origin: str) -> Any:
-    """Lists, tables and quoted text are TOML; anything else stays text, converted by the key's own type."""
+    """Lists, tables and quoted text are TOML; anything else stays text, converted by the key's own type. Secrets are
+    never read as TOML: they may begin with any character."""
     if text[:1] not in ("[", "{", '"'):
         return text
     try:
@@ -180,8 +187,30 @@ def _value(text: str, origin: str) -> Any:
         raise ConfigError(f"{origin}: {error}") from None
 
 
+# The least that each number may be; all must be finite.
+_LEAST: Final = {
+    "server.port": 0,
+    "server.max_body": 1024,
+    "server.shutdown_grace": 0,
+    "stream.patience": 0,
+    "stream.keep_alive": 0.01,
+    "stream.hold_after": 0,
+    "http.connections": 1,
+    "http.connections_per_host": 1,
+    "http.idle_seconds": 0,
+    "tools.repair_rounds": 0,
+    "journal.keep": 0,
+}
+MOST_PORT: Final = 65535
+
+
 def _check(config: Config) -> None:
-    if not 0 <= config.server.port <= 65535:
+    for path, least in _LEAST.items():
+        name, key = path.split(".")
+        value = getattr(getattr(config, name), key)
+        if not math.isfinite(value) or value < least:
+            raise ConfigError(f"{path}: {value} is not possible; it must be at least {least:g}")
+    if config.server.port > MOST_PORT:
         raise ConfigError(f"server.port: {config.server.port} is not a port number")
     if not config.keys and not is_loopback(config.server.host):
         raise ConfigError(
@@ -193,13 +222,6 @@ def _check(config: Config) -> None:
     for name, secret in config.keys.items():
         if len(secret) < 8:
             raise ConfigError(f"keys.{name}: a key needs at least 8 characters")
-    for name, value, least in (
-        ("stream.patience", config.stream.patience, 0.0),
-        ("stream.keep_alive", config.stream.keep_alive, 0.01),
-        ("server.shutdown_grace", config.server.shutdown_grace, 0.0),
-    ):
-        if value < least:
-            raise ConfigError(f"{name}: must be at least {least:g}")
 
 
 def is_loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ from .core.request import ChatRequest, Shape, Tool, text_of
 from .core.stream import Usage
 from .emulation import Dressed, Fault, PlannedCall
 from .emulation.turn import Turn
+from .policy.estimate import estimate, family_of
 from .policy.fitting import Fitted
 from .policy.routing import Target
 from .state.clock import Clock
@@ -64,7 +65,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     def turn(self) -> Turn:
         """A reader for one answer of the upstream."""
         return Turn(
-            self.dressed, tools=self.checked, shape=self.shape, stops=self.fitted.emulate_stop
+            self.dressed,
+            tools=self.checked,
+            choice=self.request.choice,
+            shape=self.shape,
+            stops=self.fitted.emulate_stop,
         )
 
 
@@ -99,6 +104,12 @@ class Exchange:
         """Milliseconds from the start to a step."""
         at = self._marks.get(step)
         return None if at is None else int((at - self._marks["started"]) * 1000)
+
+    def opening(self, asked: ChatRequest) -> Usage:
+        """What an answer may say of its tokens before the upstream has said anything."""
+        plan = self.plan
+        tokens = plan.prompt_tokens if plan else estimate(asked, family_of(asked.model))
+        return Usage(input=tokens, output=0, estimated=True)
 
     @property
     def ignored(self) -> tuple[str, ...]:

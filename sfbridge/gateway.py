@@ -6,18 +6,20 @@ Asking again after a faulty answer happens here, and so do retries, which end wi
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from types import TracebackType
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from .core.errors import GatewayError
+from .core.model import Capabilities
 from .core.request import ChatRequest
 from .core.sequencer import Sequencer
 from .core.stream import (
@@ -40,7 +42,7 @@ from .exchange import Exchange, Plan
 from .policy.estimate import estimate, estimate_text, family_of
 from .policy.fitting import fit
 from .policy.retries import delay
-from .policy.routing import Routes
+from .policy.routing import Routes, Target
 from .state.clock import Clock
 from .state.counters import Counters
 from .state.grudges import Grudges
@@ -48,6 +50,9 @@ from .upstream.base import Call, Reception, Upstream
 
 _log = logging.getLogger("sfbridge.gateway")
 _encode = msgspec.json.Encoder().encode
+
+# Seconds that counting tokens waits for an upstream; clients send such requests by the dozen.
+_COUNT_PATIENCE: Final = 0.5
 
 # What happens to an upstream's own call that does not fit its schema: shown to the model and asked for again,
 # passed on as it is, or a failure at once.
@@ -84,8 +89,8 @@ class Gateway:
         self._jitter = jitter
         self._grudges = Grudges(clock.now)
 
-    async def prepare(self, request: ChatRequest) -> Plan:
-        """Route, fit and dress one request. Raises GatewayError where it cannot be answered."""
+    def route(self, request: ChatRequest) -> Target:
+        """Who answers. Raises GatewayError for a model that nobody has, or that cannot chat."""
         target = self.routes.target(request.model)
         if target.card.kind != "chat":
             raise GatewayError(
@@ -93,8 +98,37 @@ class Gateway:
                 f"The model {request.model} makes embeddings and cannot chat.",
                 param="model",
             )
+        return target
+
+    async def prepare(self, exchange: Exchange, request: ChatRequest) -> Plan:
+        """Route, fit and dress one request. Raises GatewayError where it cannot be answered."""
+        target = self.route(request)
+        upstream = self.backs[target.upstream].upstream
+        attempt = 0
+        while True:
+            try:
+                can = await upstream.capabilities(target.model)
+                break
+            except GatewayError as error:
+                await self.wait(exchange, attempt, error)
+                attempt += 1
+        exchange.plan = plan = self._plan(request, target, can)
+        return plan
+
+    async def count(self, request: ChatRequest) -> int:
+        """The tokens of a prompt as the upstream would be sent it, estimated and never 0; with an upstream that
+        cannot say at once what it can do, as one without any abilities would be sent it."""
+        target = self.route(request)
+        try:
+            async with asyncio.timeout(_COUNT_PATIENCE):
+                can = await self.backs[target.upstream].upstream.capabilities(target.model)
+        except (GatewayError, TimeoutError):
+            can = Capabilities()
+        return self._plan(request, target, can).prompt_tokens
+
+    def _plan(self, request: ChatRequest, target: Target, can: Capabilities) -> Plan:
         back = self.backs[target.upstream]
-        fitted = fit(request, await back.upstream.capabilities(target.model))
+        fitted = fit(request, can)
         asked, shape = fitted.request, None
         if fitted.emulate_shape:
             shape, asked = asked.shape, ask_shape(asked)

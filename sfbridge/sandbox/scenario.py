@@ -34,6 +34,20 @@ from .rules import decide
 Player = Callable[[Conversation], Turn]
 
 WITHOUT_TOOLS: Final = '{"title": "Sandbox"}'
+# What a person's own script may raise while it is loaded.
+_SCRIPT_FAULTS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 _MODULE: Final = "sandbox_scenario"
 
 
@@ -110,8 +124,8 @@ def _loaded(path: str) -> Callable[[str, int], Any]:
     sys.modules[_MODULE] = module
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError) as error:
-        raise ScenarioError(f"{path}: {error}") from None
+    except _SCRIPT_FAULTS as error:
+        raise ScenarioError(f"{path}: {type(error).__name__}: {error}") from None
     finally:
         del sys.modules[_MODULE]
     turn = getattr(module, "turn", None)

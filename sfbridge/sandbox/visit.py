@@ -140,7 +140,8 @@ def door(route: str, speak: Speak, *, gateway: bool = False) -> Callable[..., Aw
         except (asyncio.CancelledError, ConnectionResetError):
             org.disconnects += 1
             record.disconnected = True
-            raise
+            # aiohttp reports a broken connection as the server's fault, and a cancellation as what it is
+            raise asyncio.CancelledError from None
         finally:
             visit.count()
             org.closed()

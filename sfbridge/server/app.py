@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
 
 from sfbridge import __version__
-from sfbridge.config import Config, ConfigError, Http, section
+from sfbridge.config import MOST_PORT, Config, ConfigError, Http, section
 from sfbridge.core.model import ModelCard
 from sfbridge.gateway import Back, Gateway, NativeCalls
 from sfbridge.policy.limits import KeyRing
@@ -51,7 +51,10 @@ def create_app(config: Config, *, clock: Clock | None = None) -> web.Application
     app = web.Application(middlewares=[hall], client_max_size=config.server.max_body)
     app[CONFIG] = config
     app[CLOCK] = clock or SystemClock()
-    app[KEYS] = KeyRing(tuple(config.keys.items()))
+    try:
+        app[KEYS] = KeyRing(tuple(config.keys.items()))
+    except ValueError as error:
+        raise ConfigError(f"keys: {error}") from None
     app[DRAINING] = Draining()
     app[JOURNAL] = Journal(config.journal.keep)
     app[IDS] = random.Random(secrets.token_bytes(32))
@@ -140,16 +143,27 @@ def _routes(config: Config, backs: dict[str, Back]) -> Routes:
         raise ConfigError(f"models: {error}") from None
 
 
+class _Embedded(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the sandbox org listens. Unless said otherwise it runs when an upstream points at it."""
+
+    enabled: bool | None = None
+    port: int = SANDBOX_PORT
+
+
 @asynccontextmanager
 async def _sandbox(config: Config) -> AsyncIterator[str]:
     """The embedded sandbox org on its own loopback port; yields its base URL, empty when it is off."""
-    table = dict(config.sandbox)
-    if not msgspec.convert(table.pop("enabled", False), bool, strict=False):
+    own = _Embedded.__struct_fields__
+    where = section({k: v for k, v in config.sandbox.items() if k in own}, _Embedded, "sandbox")
+    wanted = any("sandbox" in table.values() for table in config.upstream.values())
+    if not (wanted if where.enabled is None else where.enabled):
         yield ""
         return
+    if not 0 <= where.port <= MOST_PORT:
+        raise ConfigError(f"sandbox.port: {where.port} is not a port number")
     from sfbridge.sandbox import SandboxSettings, ScenarioError, create_org
 
-    port = msgspec.convert(table.pop("port", SANDBOX_PORT), int, strict=False)
+    table = {k: v for k, v in config.sandbox.items() if k not in own}
     try:
         org = create_org(section(table, SandboxSettings, "sandbox"))
     except ScenarioError as error:
@@ -157,8 +171,7 @@ async def _sandbox(config: Config) -> AsyncIterator[str]:
     runner = web.AppRunner(org, handler_cancellation=True, shutdown_timeout=0.5, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await _bind(site, port)
+        await _bind(web.TCPSite(runner, "127.0.0.1", where.port), where.port)
         bound = runner.addresses[0][1]
         _log.info("the sandbox org listens on http://127.0.0.1:%d", bound)
         yield f"http://127.0.0.1:{bound}"

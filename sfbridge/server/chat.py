@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from sfbridge.core.answer import Fold
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.request import Caller, ChatRequest
-from sfbridge.exchange import Exchange, Plan
+from sfbridge.exchange import Exchange
 from sfbridge.wire.base import Asked, Reply, Wire
 
 from .event_stream import EventStream
-from .hall import Handler, answer_headers, report, require_json
+from .hall import Handler, answer_headers, read_json, report
 from .keys import ASKED, CLOCK, CONFIG, DRAINING, EXCHANGE, GATEWAY, KEY_ID
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -25,30 +25,30 @@ def door(wire: Wire) -> Handler:
     """The handler of one wire's routes."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        require_json(request, wire)
-        asked = wire.decode(await request.read(), request.headers)
+        asked = wire.decode(await read_json(request, wire), request.headers)
         return await _answer(request, wire, asked)
 
     return answer
 
 
 async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamResponse:
-    exchange = request[EXCHANGE]
+    exchange, app = request[EXCHANGE], request.app
     wants_stream = asked.request.stream
     request[ASKED] = neutral = _identified(request, asked.request)
-    with request.app[DRAINING].interruptible():
-        exchange.plan = plan = await request.app[GATEWAY].prepare(neutral)
+    app[GATEWAY].route(
+        neutral
+    )  # an unknown model is told at once, whatever state the upstream is in
     reply = Reply(
         id=wire.answer_prefix + exchange.id.removeprefix("req_"),
-        created=int(request.app[CLOCK].wall()),
+        created=int(app[CLOCK].wall()),
         model=asked.request.model,
         request_id=exchange.id,
         stream_usage=asked.stream_usage,
     )
     if neutral.stream:
-        return await _stream(request, wire, plan, reply)
+        return await _stream(request, wire, neutral, reply)
     exchange.forced_json = wants_stream
-    return await _fold(request, wire, plan, reply)
+    return await _fold(request, wire, neutral, reply)
 
 
 def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
@@ -60,34 +60,37 @@ def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
     return replace(asked, caller=caller, stream=asked.stream and not unreadable)
 
 
-async def _fold(request: web.Request, wire: Wire, plan: Plan, reply: Reply) -> web.Response:
-    exchange = request[EXCHANGE]
+async def _fold(request: web.Request, wire: Wire, asked: ChatRequest, reply: Reply) -> web.Response:
+    exchange, gateway = request[EXCHANGE], request.app[GATEWAY]
     fold = Fold()
-    events_of = request.app[GATEWAY].answer(exchange, plan, call_ids(wire, exchange))
     with request.app[DRAINING].interruptible():
-        async with aclosing(events_of):
-            async for events in events_of:
+        plan = await gateway.prepare(exchange, asked)
+        async with aclosing(gateway.answer(exchange, plan, call_ids(wire, exchange))) as answer:
+            async for events in answer:
                 fold.feed(events)
     return web.Response(body=wire.body(fold.answer(), reply), headers={"Content-Type": JSON_TYPE})
 
 
-async def _stream(request: web.Request, wire: Wire, plan: Plan, reply: Reply) -> web.StreamResponse:
-    exchange = request[EXCHANGE]
+async def _stream(
+    request: web.Request, wire: Wire, asked: ChatRequest, reply: Reply
+) -> web.StreamResponse:
+    exchange, gateway = request[EXCHANGE], request.app[GATEWAY]
     encoder = wire.encoder(reply)
     stream = EventStream(
         request,
         encoder,
-        opening=plan.opening,
-        headers=lambda: answer_headers(request),
+        opening=lambda: exchange.opening(asked),
+        headers=lambda: _stream_headers(request),
         settings=request.app[CONFIG].stream,
         clock=request.app[CLOCK],
     )
     async with stream:
         try:
             with request.app[DRAINING].interruptible():
-                events_of = request.app[GATEWAY].answer(exchange, plan, call_ids(wire, exchange))
-                async with aclosing(events_of):
-                    async for events in events_of:
+                plan = await gateway.prepare(exchange, asked)
+                answer = gateway.answer(exchange, plan, call_ids(wire, exchange))
+                async with aclosing(answer):
+                    async for events in answer:
                         await stream.send(encoder.feed(events))
                 return await stream.end()
         except GatewayError as error:
@@ -96,6 +99,14 @@ async def _stream(request: web.Request, wire: Wire, plan: Plan, reply: Reply) ->
             report(exchange, error)
             exchange.error = error
             return await stream.end(wire.failure(error, exchange.id))
+
+
+def _stream_headers(request: web.Request) -> dict[str, str]:
+    headers = answer_headers(request)
+    if request[EXCHANGE].plan is None:
+        # patience ended before the upstream had said what it can do
+        headers["x-stream-downgraded"] = "unknown"
+    return headers
 
 
 def call_ids(wire: Wire, exchange: Exchange) -> Callable[[int], str]:

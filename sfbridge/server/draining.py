@@ -18,6 +18,7 @@ class Draining:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[object]] = set()
         self._interrupted: set[asyncio.Task[object]] = set()
+        self._hurry = asyncio.Event()
         self.stopping = False
 
     @property
@@ -28,10 +29,21 @@ class Draining:
         """Inside it, an interruption by `stop` appears as GatewayError; a client's leaving stays what it is."""
         return _Interruptible(self._tasks, self._interrupted)
 
+    def hurry(self) -> None:
+        """End the grace now."""
+        self._hurry.set()
+
     async def stop(self, grace: float) -> None:
+        """Wait for open answers, `grace` seconds at the most, then interrupt those that remain."""
         self.stopping = True
-        if self._tasks and grace > 0:
-            await asyncio.wait(self._tasks, timeout=grace)
+        if self._tasks and grace > 0 and not self._hurry.is_set():
+            hurried = asyncio.ensure_future(self._hurry.wait())
+            finished = asyncio.ensure_future(asyncio.wait(self._tasks))
+            await asyncio.wait(
+                (finished, hurried), timeout=grace, return_when=asyncio.FIRST_COMPLETED
+            )
+            finished.cancel()
+            hurried.cancel()
         self._interrupted |= self._tasks
         for task in self._interrupted:
             task.cancel()

@@ -35,7 +35,7 @@ class EventStream:
         request: web.Request,
         encoder: Encoder,
         *,
-        opening: Usage,
+        opening: Callable[[], Usage],
         headers: Callable[[], Mapping[str, str]],
         settings: Stream,
         clock: Clock,
@@ -104,7 +104,7 @@ class EventStream:
         try:
             await clock.sleep(settings.patience)
             if self._response is None:
-                opening = self._encoder.open(self._opening)
+                opening = self._encoder.open(self._opening())
                 response = await self._commit()
                 if opening:
                     await response.write(opening)

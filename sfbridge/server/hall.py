@@ -6,18 +6,20 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import ContentEncodingError
 
 from sfbridge.config import Server
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.exchange import Exchange
-from sfbridge.policy.limits import bearer
+from sfbridge.policy.limits import presented
 from sfbridge.wire.base import Wire
 
-from .keys import ASKED, CLOCK, CONFIG, EXCHANGE, IDS, JOURNAL, KEY_ID, KEYS, WIRE
+from .keys import ASKED, CLOCK, CONFIG, EXCHANGE, IDS, JOURNAL, KEY_ID, KEYS, ORIGIN, WIRE
 from .wires import wire_of
 
 _log = logging.getLogger("sfbridge.server")
@@ -55,7 +57,8 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     except (asyncio.CancelledError, ConnectionError):
         _log.info("%s %s %s client left", exchange.id, request.method, request.path)
         _keep(request, left=True)
-        raise
+        # aiohttp reports a broken connection as our fault, and a cancellation as what it is
+        raise asyncio.CancelledError from None
     except Exception:  # noqa: BLE001  one of the two places where the plan allows it
         _log.exception("%s %s %s failed", exchange.id, request.method, request.path)
         response = failed(request, _internal())
@@ -96,8 +99,7 @@ def answer_headers(request: web.Request) -> dict[str, str]:
     }
     if request[WIRE].name == "anthropic":
         headers["request-id"] = exchange.id
-    origin = request.headers.get(hdrs.ORIGIN)
-    if origin:
+    if origin := request.get(ORIGIN):
         headers["Access-Control-Allow-Origin"] = origin
         headers["Vary"] = "Origin"
     return headers
@@ -175,15 +177,14 @@ def _admit(request: web.Request) -> None:
     if request.method == hdrs.METH_OPTIONS or request.path in OPEN_PATHS:
         request[KEY_ID] = ""
         return
-    request[KEY_ID] = keys.check(bearer(request.headers)) if keys else ""
+    request[KEY_ID] = keys.check(*presented(request.headers)) if keys else ""
 
 
 def _check_host(request: web.Request, server: Server) -> None:
     """A page that rebinds its own name to 127.0.0.1 still sends that name; an address cannot be rebound."""
-    name = (urlsplit(f"//{request.headers.get(hdrs.HOST, '')}").hostname or "").lower()
-    if name == "localhost" or name.endswith(".localhost") or name == server.host.lower():
-        return
-    if name in server.allowed_hosts or _is_address(name):
+    name = _host_name(request.headers.get(hdrs.HOST, ""))
+    own = ("localhost", server.host.lower(), *map(str.lower, server.allowed_hosts))
+    if name in own or name.endswith(".localhost") or _is_address(name):
         return
     raise GatewayError(
         "permission",
@@ -193,6 +194,16 @@ def _check_host(request: web.Request, server: Server) -> None:
     )
 
 
+@lru_cache(maxsize=64)
+def _host_name(host: str) -> str:
+    """The name of a Host header, without port and final dot; empty for what is no host."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower().removesuffix(".")
+    except ValueError:
+        return ""
+
+
+@lru_cache(maxsize=64)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -203,9 +214,11 @@ def _is_address(name: str) -> bool:
 
 def _check_origin(request: web.Request, server: Server) -> None:
     origin = request.headers.get(hdrs.ORIGIN)
-    if origin is None or origin in server.allowed_origins:
+    if origin is None:
         return
-    if origin == f"http://{request.headers.get(hdrs.HOST, '')}":
+    own = f"http://{request.headers.get(hdrs.HOST, '')}"
+    if origin == own or origin in server.allowed_origins:
+        request[ORIGIN] = origin
         return
     raise GatewayError(
         "permission",
@@ -215,10 +228,23 @@ def _check_origin(request: web.Request, server: Server) -> None:
     )
 
 
-def require_json(request: web.Request, wire: Wire) -> None:
-    """A form or text/plain post needs no preflight, so a web page could send it unseen."""
+async def read_json(request: web.Request, wire: Wire) -> bytes:
+    """The body of a post. Only JSON is taken: a form or text/plain post needs no preflight, so a web page could
+    send it unseen."""
     if request.content_type != "application/json" and not request.content_type.endswith("+json"):
         raise GatewayError(
             "unsupported_media",
             f"Bodies for {wire.name} are JSON: send the header Content-Type: application/json.",
         )
+    try:
+        return await request.read()
+    except ContentEncodingError:
+        raise GatewayError(
+            "invalid_request", "The body is not encoded as its Content-Encoding says."
+        ) from None
+    except web.RequestPayloadError as error:
+        if isinstance(error.__cause__, ContentEncodingError):
+            raise GatewayError(
+                "invalid_request", "The body is not encoded as its Content-Encoding says."
+            ) from None
+        raise ConnectionResetError("the client broke off its body") from None

@@ -30,4 +30,6 @@ DRAINING: Final = web.AppKey("draining", Draining)
 EXCHANGE: Final = web.RequestKey("exchange", Exchange)
 ASKED: Final = web.RequestKey("asked", ChatRequest)
 WIRE: Final = web.RequestKey("wire", Wire)
+# of an allowed web page, once it was checked
+ORIGIN: Final = web.RequestKey("origin", str)
 KEY_ID: Final = web.RequestKey("key_id", str)

@@ -19,8 +19,8 @@ from sfbridge.wire.anthropic.decode import decode_count
 from sfbridge.wire.anthropic.encode import count_body
 
 from .chat import JSON_TYPE
-from .hall import PROBES, require_json
-from .keys import CONFIG, DRAINING, EXCHANGE, GATEWAY, JOURNAL, WIRE
+from .hall import PROBES, read_json
+from .keys import CONFIG, DRAINING, GATEWAY, JOURNAL, WIRE
 
 _json = msgspec.json.Encoder()
 _DEFAULT_PAGE = 20
@@ -64,13 +64,8 @@ async def model(request: web.Request) -> web.Response:
 
 async def count_tokens(request: web.Request) -> web.Response:
     """Our estimate of a prompt as the upstream would be sent it; no vendor here counts for us."""
-    require_json(request, request[WIRE])
-    asked = decode_count(await request.read(), request.headers)
-    gateway = request.app[GATEWAY]
-    exchange = request[EXCHANGE]
-    with request.app[DRAINING].interruptible():
-        exchange.plan = await gateway.prepare(asked.request)
-    return _body(count_body(exchange.plan.prompt_tokens))
+    asked = decode_count(await read_json(request, request[WIRE]), request.headers)
+    return _body(count_body(await request.app[GATEWAY].count(asked.request)))
 
 
 async def healthz(_: web.Request) -> web.Response:

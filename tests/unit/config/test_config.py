@@ -20,13 +20,12 @@ def test_defaults_are_loopback_and_the_sandbox() -> None:
     config = load(None, environ={})
     assert (config.server.host, config.server.port) == ("127.0.0.1", 8000)
     assert config.upstream["salesforce"]["my_domain"] == "sandbox"
-    assert config.sandbox["enabled"] is True
 
 
 def test_command_line_wins_over_environment_over_file(tmp_path: Path) -> None:
     """The documented precedence holds for one key set in all three places."""
     path = write(tmp_path, "[server]\nport = 1001\n")
-    environ = {"SFBRIDGE_SERVER__PORT": "1002", "PATH": "/bin", "SFBRIDGE_CONFIG": "x"}
+    environ = {"SFBRIDGE_SERVER__PORT": "1002", "PATH": "/bin", "HOME": "x"}
     assert load(path, environ={}).server.port == 1001
     assert load(path, environ=environ).server.port == 1002
     assert load(path, environ=environ, sets=["server.port=1003"]).server.port == 1003
@@ -55,7 +54,10 @@ def test_environment_reaches_any_key(tmp_path: Path) -> None:
         ("[sever]\nport = 1\n", "sever: there is no such key"),
         ("[server]\nport = 'x'\n", "server.port: Expected `int`"),
         ("[server]\nport = 70000\n", "server.port: 70000 is not a port number"),
-        ("[stream]\nkeep_alive = 0\n", "stream.keep_alive: must be at least"),
+        (
+            "[stream]\nkeep_alive = 0\n",
+            "stream.keep_alive: 0.0 is not possible; it must be at least",
+        ),
         ("[keys]\na = 'short'\n", "keys.a: a key needs at least 8"),
         ("[server]\nhost = '0.0.0.0'\n", "at least one key"),
         ("[server\n", "not valid TOML"),
@@ -102,3 +104,46 @@ def test_keys_open_other_addresses(tmp_path: Path) -> None:
 def test_loopback_is_recognised(host: str, local: bool) -> None:
     """Only this machine's own addresses count as loopback."""
     assert is_loopback(host) is local
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ("stream.patience=nan", "stream.patience"),
+        ("stream.keep_alive=inf", "stream.keep_alive"),
+        ("http.connections=-3", "http.connections"),
+        ("server.max_body=0", "server.max_body"),
+        ("tools.repair_rounds=-1", "tools.repair_rounds"),
+    ],
+)
+def test_impossible_numbers_are_refused(item: str, words: str) -> None:
+    """A number that would hang or break the server stops the start."""
+    with pytest.raises(ConfigError, match=words):
+        load(None, environ={}, sets=[item])
+
+
+def test_one_underscore_is_told_not_ignored() -> None:
+    """A mistyped variable is named, because nobody would find out otherwise."""
+    with pytest.raises(
+        ConfigError, match="SFBRIDGE_SERVER_PORT: write it as SFBRIDGE_SECTION__KEY"
+    ):
+        load(None, environ={"SFBRIDGE_SERVER_PORT": "3"})
+
+
+@pytest.mark.parametrize("secret", ["{a}b-is-a-secret", "[x-is-a-secret", '"q-is-a-secret'])
+def test_secrets_are_taken_as_they_are(secret: str) -> None:
+    """A secret may begin with any character; nothing in it is read as TOML."""
+    environ = {"SFBRIDGE_KEYS__ME": secret, "SFBRIDGE_UPSTREAM__SALESFORCE__CLIENT_SECRET": secret}
+    config = load(None, environ=environ)
+    assert config.keys["me"] == secret
+    assert config.upstream["salesforce"]["client_secret"] == secret
+
+
+def test_one_key_of_an_absent_table_keeps_the_defaults_of_the_others() -> None:
+    """Setting one key of the upstream does not forget where the shipped one points."""
+    config = load(None, environ={}, sets=["upstream.salesforce.surface=platform", "sandbox.port=0"])
+    assert config.upstream["salesforce"] == {
+        "kind": "salesforce",
+        "my_domain": "sandbox",
+        "surface": "platform",
+    }

@@ -41,7 +41,7 @@ async def served(clock: Any, act: Act) -> AsyncIterator[ClientResponse]:
         stream = EventStream(
             request,
             Frames(),
-            opening=Usage(input=9),
+            opening=lambda: Usage(input=9),
             headers=lambda: {"x-request-id": "r"},
             settings=Stream(patience=5, keep_alive=15, hold_after=240),
             clock=clock,
