@@ -10,6 +10,7 @@ from sfbridge.core.request import Tool
 from sfbridge.core.stream import FinishReason, Piece
 
 from .arguments import Unfit, settle
+from .demands import allowed, missing
 from .dialect import Dressed, Fault, PlannedCall, Verdict, tags
 from .envelope import Malformed, head_name, take_apart
 from .jsontext import NotJson, Refused
@@ -88,14 +89,14 @@ class Findings:
         if trailing:
             self.note("trailing_text")
         outcomes = self._without_repeats(self.outcomes)
-        if not self._dressed.choice.parallel and len(outcomes) > 1:
-            self._notes["extra_calls"] += len(outcomes) - 1
-            outcomes = outcomes[:1]
-        outcomes = [self._allowed(one) for one in outcomes]
+        choice = self._dressed.choice
+        if (absent := missing(choice, reason)) and not outcomes:
+            outcomes = [absent]
+        outcomes, extra = allowed(choice, outcomes)
+        if extra:
+            self._notes["extra_calls"] += extra
         calls = tuple([one for one in outcomes if isinstance(one, PlannedCall)])
         faults = tuple([one for one in outcomes if isinstance(one, Fault)])
-        if not outcomes and reason in ("stop", "tool_calls") and self._demand():
-            faults = (Fault("", (self._demand(),), kind="form"),)
         if calls:
             reason = "tool_calls"
         elif reason == "tool_calls":
@@ -137,28 +138,6 @@ class Findings:
                 kept.append(one)
                 seen.add(key)
         return kept
-
-    def _allowed(self, one: PlannedCall | Fault) -> PlannedCall | Fault:
-        choice = self._dressed.choice
-        match choice.mode:
-            case "none":
-                problem = "calls are switched off for this answer: answer in words, without calls"
-            case "named" if one.name != choice.name and isinstance(one, PlannedCall):
-                problem = f"only {choice.name} may be called in this answer"
-            case _:
-                return one
-        raw = one.raw if isinstance(one, Fault) else one.arguments
-        return Fault(one.name, (problem,), raw, kind="form")
-
-    def _demand(self) -> str:
-        choice = self._dressed.choice
-        match choice.mode:
-            case "required":
-                return "this answer has to contain a call of one of the tools"
-            case "named":
-                return f"this answer has to contain a call of {choice.name}"
-            case _:
-                return ""
 
 
 def _inner_name(given: str) -> str:

@@ -184,10 +184,15 @@ def _listed(name: str, description: str, schema: bytes) -> str:
     entry: dict[str, Any] = {"name": name}
     if description:
         entry["description"] = description
+    given = schema.decode("utf-8", "replace")
     try:
-        entry["parameters"] = _slim(read(schema.decode("utf-8", "replace")))
-    except (NotJson, Refused):
+        entry["parameters"] = _slim(read(given))
+    except NotJson:
         entry["parameters"] = {"type": "object"}
+    except Refused:
+        # sound JSON beyond what may be delivered, such as a key given twice: shown as it was written
+        one_line = given.strip().replace("\r", " ").replace("\n", " ")
+        return f'{write(entry)[:-1]},"parameters":{one_line}}}'
     return write(entry)
 
 

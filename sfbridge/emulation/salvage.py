@@ -6,8 +6,9 @@ call in the answer, the tool known, the arguments valid, nothing of the call quo
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from sfbridge.core.request import Tool
@@ -16,7 +17,7 @@ from .arguments import Unfit, parameters, settle, settle_values
 from .coercion import Verbatim, takes_text
 from .dialect import Fault, PlannedCall
 from .grammars import Attempt, Dialect, bare_json, hermes, invoke, qwen, unmarked
-from .jsontext import NotJson, Refused, read
+from .jsontext import NotJson, Refused, has_surrogate, read
 from .words import names
 
 DIALECTS: Final[dict[str, Dialect]] = {
@@ -45,6 +46,13 @@ OPENS: Final = re.compile(
 RESULTS: Final = re.compile(r"<(?:tool_result|tool_response|function_results?|function_response)\b")
 
 _MAX_CALLS: Final = 64  # each one counts the tags behind it
+
+# Pages inside JSON inside JSON were met; each further layer doubles what is searched.
+_PACKINGS: Final = 3
+_ESCAPE: Final = re.compile(r'\\(u[0-9a-fA-F]{4}|["\\/bfnrt])')
+_CHARACTERS: Final = {
+    '"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t",
+}  # fmt: skip
 
 # an opener that was cut before anything of its call could be read
 _STUB: Final = re.compile(
@@ -182,8 +190,32 @@ def _tainted(attempts: list[Attempt], untrusted: str) -> bool:
     """Whether any of the calls stands, but for white space, in a text that others wrote."""
     if not untrusted:
         return False
-    known = "".join(untrusted.split())
-    return any("".join(one.text.split()) in known for one in attempts)
+    calls = ["".join(one.text.split()) for one in attempts]
+    known = ("".join(view.split()) for view in _views(untrusted))
+    return any(call in text for text in known for call in calls)
+
+
+def _views(text: str) -> Iterator[str]:
+    """A text, and what it says where it holds JSON strings or HTML: a page inside a tool's JSON is quoted unpacked."""
+    seen, views = {text}, [text]
+    for _ in range(_PACKINGS + 1):
+        yield from views
+        unpacked = [unpack(view) for view in views for unpack in (_from_json, html.unescape)]
+        views = [view for view in dict.fromkeys(unpacked) if view not in seen]
+        seen.update(views)
+
+
+def _from_json(text: str) -> str:
+    """The text with the escapes of JSON strings read, wherever they stand."""
+    read_text = _ESCAPE.sub(_character, text)
+    if has_surrogate(read_text):
+        return read_text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return read_text
+
+
+def _character(found: re.Match[str]) -> str:
+    word = found[1]
+    return _CHARACTERS[word] if len(word) == 1 else chr(int(word[1:], 16))
 
 
 def _unknown(one: Attempt, tools: Mapping[str, Tool]) -> Fault:

@@ -9,7 +9,8 @@ from sfbridge.core.request import Tool
 
 from .arguments import Unfit, parameters, settle
 from .jsontext import write
-from .schema import compiled, resolve
+from .schema import compiled
+from .unfolding import resolve
 
 _DEPTH: Final = 6
 _LONGEST: Final = 200

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sfbridge.core.errors import GatewayError
-from sfbridge.core.request import Message, Shape, Tool
+from sfbridge.core.request import Message, Shape, Tool, ToolChoice
 from sfbridge.core.stream import (
     CallArguments,
     CallClosed,
@@ -52,6 +52,7 @@ class Turn:
 
     dressed  what the tools were turned into, where they are emulated
     tools    what the upstream's own calls are checked against; empty: they pass as they are
+    choice   whether it may or must call at all
     shape    the form that the text must have, where the upstream cannot promise it
     stops    where to cut, where the upstream does not
     """
@@ -61,12 +62,13 @@ class Turn:
         dressed: Dressed | None = None,
         *,
         tools: tuple[Tool, ...] = (),
+        choice: ToolChoice = ToolChoice(),
         shape: Shape | None = None,
         stops: tuple[str, ...] = (),
     ) -> None:
         self._dressed = dressed
         self._reader = Reader(dressed) if dressed else None
-        self._native = NativeCalls(tools) if tools else None
+        self._native = NativeCalls(tools, choice) if tools else None
         self._shape = shape
         self._cutter = StopCutter(stops) if stops else None
         self._said: list[str] = []
