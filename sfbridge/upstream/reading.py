@@ -67,6 +67,22 @@ def note_model(pieces: Sequence[Piece], trace: Trace) -> bool:
     return False
 
 
-async def one_batch(pieces: Sequence[Piece]) -> AsyncGenerator[Sequence[Piece]]:
+class OneBatch:
     """A whole answer as the one batch that it is."""
-    yield pieces
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces: Sequence[Piece] | None = pieces
+
+    def __aiter__(self) -> OneBatch:
+        return self
+
+    async def __anext__(self) -> Sequence[Piece]:
+        pieces, self._pieces = self._pieces, None
+        if pieces is None:
+            raise StopAsyncIteration
+        return pieces
+
+    async def aclose(self) -> None:
+        self._pieces = None

@@ -11,7 +11,7 @@ from sfbridge.core.errors import GatewayError
 from sfbridge.core.model import Capabilities, Health, ModelCard
 from sfbridge.upstream.base import Call, Reception, Resources
 from sfbridge.upstream.http import Response
-from sfbridge.upstream.reading import note_model, one_batch, read_pieces
+from sfbridge.upstream.reading import OneBatch, note_model, read_pieces
 
 from .answer import StreamReader, whole_answer
 from .connection import Connection
@@ -135,11 +135,13 @@ class OpenAiServer:
         kind = response.content_type
         if kind == _STREAM or (call.stream and kind != _JSON):
             idle = self._settings.stream_idle_timeout
-            pieces = read_pieces(response, StreamReader(asked), call.trace, idle)
+            pieces: AsyncGenerator[Sequence[Piece]] | OneBatch = read_pieces(
+                response, StreamReader(asked), call.trace, idle
+            )
         else:
             found = whole_answer(await response.body(), asked)
             note_model(found, call.trace)
-            pieces = one_batch(found)
+            pieces = OneBatch(found)
         # closed before the transport, so that no reader is left waiting on it
         stack.push_async_callback(pieces.aclose)
         return Reception(pieces)

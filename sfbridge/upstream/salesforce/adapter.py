@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from types import TracebackType
 
 from sfbridge.core.model import Capabilities, Health, ModelCard
 from sfbridge.core.stream import Piece
 from sfbridge.upstream.base import Call, Reception, Resources
 from sfbridge.upstream.http import Response
-from sfbridge.upstream.reading import note_model, one_batch, read_pieces
+from sfbridge.upstream.reading import OneBatch, note_model, read_pieces
 
 from . import gateway_api, platform_api
 from .auth import Tokens
-from .connection import Connection
+from .connection import Accepted, Connection
 from .faults import Asked
 from .knobs import MOST_TEMPERATURE
 from .models import ModelTable, quoted, speaks_anthropic
@@ -56,23 +56,30 @@ class Salesforce:
     async def capabilities(self, model: str) -> Capabilities:
         return self._capabilities(await self._probe.surface(), model)
 
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[Reception]:
+    def open(self, call: Call) -> _Conversation:
+        return _Conversation(self, call)
+
+    async def accepted(self, call: Call) -> tuple[Surface, Asked, Accepted]:
+        """What is asked of which surface, and the request for it, not yet sent."""
         surface = await self._probe.surface()
         self._note(surface, call)
         path, body, asked = self._prepared(surface, call)
-        async with AsyncExitStack() as stack:
-            sent = self._connection.accepted(path, body, asked, call.trace)
-            response = await stack.enter_async_context(sent)
-            if _streams(surface, call, response):
-                idle = self._settings.stream_idle_timeout
-                pieces = read_pieces(response, gateway_api.reader(asked), call.trace, idle)
-            else:
-                pieces = one_batch(await _whole(surface, response, asked, call))
-            # closed before the transport, so that no reader is left waiting on it
-            stack.push_async_callback(pieces.aclose)
-            self._proven = True
-            yield Reception(pieces)
+        return surface, asked, self._connection.accepted(path, body, asked, call.trace)
+
+    async def pieces(
+        self, surface: Surface, asked: Asked, call: Call, response: Response
+    ) -> AsyncGenerator[Sequence[Piece]] | OneBatch:
+        """The answer of an accepted call; a whole one is read now, so that its faults are those of the call."""
+        if _streams(surface, call, response):
+            idle = self._settings.stream_idle_timeout
+            reader = gateway_api.reader(asked)
+            pieces: AsyncGenerator[Sequence[Piece]] | OneBatch = read_pieces(
+                response, reader, call.trace, idle
+            )
+        else:
+            pieces = OneBatch(await _whole(surface, response, asked, call))
+        self._proven = True
+        return pieces
 
     async def health(self) -> Health:
         surface, token = self._probe.known, self._tokens.held
@@ -163,3 +170,36 @@ async def _whole(surface: Surface, response: Response, asked: Asked, call: Call)
         pieces = gateway_api.whole_answer(body, asked)
     note_model(pieces, call.trace)
     return pieces
+
+
+class _Conversation:
+    """One call: entering it asks and checks, leaving it closes the reader and then the transport."""
+
+    __slots__ = ("_accepted", "_call", "_org", "_pieces")
+
+    def __init__(self, org: Salesforce, call: Call) -> None:
+        self._org = org
+        self._call = call
+
+    async def __aenter__(self) -> Reception:
+        surface, asked, self._accepted = await self._org.accepted(self._call)
+        response = await self._accepted.__aenter__()
+        read = False
+        try:
+            self._pieces = await self._org.pieces(surface, asked, self._call, response)
+            read = True
+        finally:
+            if not read:
+                response.close()
+        return Reception(self._pieces)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self._pieces.aclose()
+        finally:
+            await self._accepted.__aexit__(kind, error, trace)
