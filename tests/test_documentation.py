@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sfbridge.config import Config
-from sfbridge.sandbox import SandboxSettings
+from sfbridge.sandbox import SandboxSettings, create_org
 from sfbridge.sandbox.faults import fault_of
 from sfbridge.server.app import create_app
 from sfbridge.upstream.salesforce import Settings
@@ -153,3 +153,13 @@ def test_every_setting_is_in_the_configuration_file() -> None:
         if key not in settings_file()[section] and key not in absent.get(section, ())
     ]
     assert missing == []
+
+
+def test_the_scenario_of_the_manual_plays(tmp_path: Path) -> None:
+    """The scripted turns that the README shows are a scenario that the sandbox org takes."""
+    found = re.search(r"^```toml\n(# turns\.toml.+?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert found
+    scenario = tmp_path / "turns.toml"
+    scenario.write_text(found[1], encoding="utf-8")
+    assert create_org(SandboxSettings(scenario=str(scenario)))
+    assert re.search(tomllib.loads(found[1])["turn"][0]["match"], "the weather in Oslo")

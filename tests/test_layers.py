@@ -141,5 +141,7 @@ def test_every_key_of_the_shipped_configuration_is_known() -> None:
     table = dict(config.upstream["salesforce"])
     table.pop("native_calls")  # of every upstream; the application reads it
     section(table, kind_of(table.pop("kind")).settings, "upstream.salesforce")
+    local = dict(config.upstream["local"])
+    section(local, kind_of(local.pop("kind")).settings, "upstream.local")
     sandbox = {k: v for k, v in config.sandbox.items() if k not in ("enabled", "port")}
     section(sandbox, SandboxSettings, "sandbox")

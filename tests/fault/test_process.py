@@ -103,6 +103,27 @@ async def test_stopping_ends_open_streams_visibly(wire: str, fault: str) -> None
     assert "Traceback" not in server.errors, server.errors
 
 
+@pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_signal_ends_the_grace(with_signal: int) -> None:
+    """Impatient users press Ctrl-C twice: streams still end with their error, and the exit code is still 0."""
+    arguments = ("--set", "server.shutdown_grace=30", "--set", "stream.patience=0.1")
+    async with launched(*arguments) as server, ClientSession() as http:
+        await up(http, server)
+        body = body_of("anthropic", "sfdc_ai__Defaultsandbox-stall", stream=True)
+        async with http.post(server.url + PATHS["anthropic"], json=body) as answer:
+            first = await answer.content.readany()
+            server.process.send_signal(with_signal)
+            with contextlib.suppress(ClientError):
+                while True:  # until the first signal was heard: no new request is taken
+                    async with ClientSession() as other, other.get(server.url + "/healthz"):
+                        pass
+            ended = asyncio.create_task(server.stop(with_signal))
+            found = heard("anthropic", 200, answer.headers, first + await answer.read())
+        assert await ended == 0
+    assert "stopped" in found.error["message"]
+    assert "Traceback" not in server.errors, server.errors
+
+
 async def test_an_answer_may_finish_within_its_grace() -> None:
     """Stopping accepts no new request but lets an open one finish."""
     async with launched("--set", "stream.patience=0.1") as server, ClientSession() as http:
@@ -127,6 +148,12 @@ async def test_an_answer_may_finish_within_its_grace() -> None:
         (("--set", "log.level=loud"), "log.level"),
         (("--set", "upstream.salesforce.my_domain=https://login.salesforce.com"), "my_domain"),
         (("--set", "sandbox.scenario=no-such-file.toml"), "no-such-file.toml"),
+        (("--set", "sandbox.scenario=tests/scenarios/broken.py"), "sandbox.scenario"),
+        (("--set", "sandbox.enabled=maybe"), "sandbox.enabled"),
+        (("--set", "sandbox.port=abc"), "sandbox.port"),
+        (("--set", "sandbox.port=70000"), "sandbox.port"),
+        (("--set", "keys.a=same-key-1234", "--set", "keys.b=same-key-1234"), "keys: "),
+        (("--set", "http.connections=-3"), "http.connections"),
     ],
 )
 async def test_what_cannot_work_is_said_in_one_line(arguments: tuple[str, ...], words: str) -> None:

@@ -223,3 +223,45 @@ def test_raw_blocks_go_where_their_names_say() -> None:
     with pytest.raises(Unfit):
         settle(slow, "", [("x", "fast")])
     assert settle(one({"type": "integer"}), "", [("x", "5")])[0] == '{"x":5}'
+
+
+def test_keys_of_a_pattern_are_not_read_as_the_others() -> None:
+    """A key that a pattern describes is left alone where the other keys are numbers."""
+    which = tool(
+        {
+            "type": "object",
+            "properties": {"n": {"type": "integer"}},
+            "patternProperties": {"^S_": {"type": "string"}},
+            "additionalProperties": {"type": "integer"},
+        }
+    )
+    assert settle(which, '{"S_1":"5","n":"7"}') == ('{"S_1":"5","n":7}', ["str2int"])
+
+
+def test_other_readings_come_before_a_list_of_one() -> None:
+    """A text that is a number, where a number or a list may stand, is that number."""
+    which = one({"type": ["array", "integer"], "items": {"type": "string"}})
+    assert settle(which, '{"x":"5"}') == ('{"x":5}', ["str2int"])
+    assert settle(which, '{"x":"a"}') == ('{"x":["a"]}', ["wrap"])
+
+
+def test_branch_is_chosen_by_its_first_items_too() -> None:
+    """A list whose places have types of their own fits a branch only where those fit."""
+    pair = {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]}
+    which = one({"anyOf": [pair, {"type": "null"}]})
+    assert settle(which, '{"x":["a","2"]}') == ('{"x":["a",2]}', ["str2int"])
+
+
+def test_repeated_name_is_kept_where_it_is_a_parameter() -> None:
+    """Nothing is taken out of an object whose `name` may be an argument, nor out of a map."""
+    named = tool({"type": "object", "properties": {"name": {"type": "string"}}}, "Run")
+    given = '{"name":"run","input":{"a":1}}'
+    assert settle(named, given) == (given, ["unknown_parameter"])
+    free = tool(
+        {
+            "type": "object",
+            "properties": {"title": {"type": "string"}},
+            "additionalProperties": {"type": "object"},
+        }
+    )
+    assert settle(free, '{"input":{"title":"a"}}') == ('{"input":{"title":"a"}}', [])
