@@ -37,7 +37,7 @@ def settle(tool: Tool, given: str, raws: Sequence[tuple[str, str]] = ()) -> tupl
     value, names = _object(given)
     checker = compiled(bytes(tool.schema))
     known = _known(checker)
-    inner = _inner(value, tool.name, known)
+    inner = _inner(value, tool.name, known if not _free(checker) else {})
     if inner is not None:
         value = inner
         names.append("inner")
@@ -86,11 +86,17 @@ def _open(checker: Checker) -> bool:
     return (checker.schema or {}).get("additionalProperties") in (None, True)
 
 
+def _free(checker: Checker) -> bool:
+    """Whether keys that are no parameters have a meaning of their own, as in a map."""
+    schema = checker.schema or {}
+    return "patternProperties" in schema or isinstance(schema.get("additionalProperties"), dict)
+
+
 def _inner(value: dict[str, Any], tool: str, known: dict[str, Any]) -> dict[str, Any] | None:
     """The arguments inside a repeated name-and-arguments object, or inside a wrapper that is no parameter."""
     if not 1 <= len(value) <= 2:
         return None
-    name = value.get("name")
+    name = value.get("name") if "name" not in known else None
     named = len(value) == 2 and isinstance(name, str) and name.lower() == tool.lower()
     for word in _WRAPPERS:
         if word in value and word not in known and (named or (len(value) == 1 and known)):

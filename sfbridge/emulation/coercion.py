@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .jsontext import NotJson, Number, Refused, read, write
-from .schema import resolve
+from .unfolding import resolve
 
 _DEPTH: Final = 64
-_STEPS: Final = 50_000
+_STEPS: Final = 300_000
 
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,299})")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -97,15 +97,10 @@ class Coercion:
                 return int(value)
             return value
         for kind in kinds:
-            if kind == "array" and not isinstance(value, list | dict) and value is not None:
-                read_as = _from_text(value, "array") if isinstance(value, str) else None
-                return (
-                    self._wrapped(schema, value, left) if read_as is None else self._done(read_as)
-                )
             found = _converted(value, kind)
             if found is not None:
                 return self._done(found)
-        if "array" in kinds and isinstance(value, dict):
+        if "array" in kinds and value is not None and not _starts(value, "["):
             return self._wrapped(schema, value, left)
         return value
 
@@ -128,14 +123,15 @@ class Coercion:
         options = schema.get("enum")
         if not isinstance(options, list) or type(value) is not str or value in options:
             return value
+        self._spend(len(options))
         near = [o for o in options if isinstance(o, str) and o.lower() == value.lower()]
         return self._done(("enumcase", near[0])) if len(near) == 1 else value
 
     def _entries(self, schema: dict[str, Any], value: dict[str, Any], left: int) -> dict[str, Any]:
         properties = _properties(schema)
-        required = schema.get("required")
-        demanded = required if isinstance(required, list) else []
-        others = schema.get("additionalProperties")
+        demanded = frozenset(_required(schema))
+        # Which keys a pattern means is for the validator to say; they are left alone.
+        others = None if "patternProperties" in schema else schema.get("additionalProperties")
         out: dict[str, Any] = {}
         for key, item in value.items():
             inner = properties.get(key, others)
@@ -147,10 +143,7 @@ class Coercion:
         return out
 
     def _items(self, schema: dict[str, Any], value: list[Any], left: int) -> list[Any]:
-        items = schema.get("items")
-        first = _branches(schema, "prefixItems")
-        if isinstance(items, list):
-            first, items = items, schema.get("additionalItems")
+        first, items = _places(schema)
         return [
             self._value(first[index] if index < len(first) else items, item, left)
             for index, item in enumerate(value)
@@ -171,10 +164,11 @@ class Coercion:
             return False
         if "const" in schema and not _same(schema["const"], value):
             return False
-        if isinstance(schema.get("enum"), list) and not any(
-            _same(o, value) for o in schema["enum"]
-        ):
-            return False
+        options = schema.get("enum")
+        if isinstance(options, list):
+            self._spend(len(options))
+            if not any(_same(option, value) for option in options):
+                return False
         if "$ref" in schema and not self._fits(resolve(schema, self._root), value, left):
             return False
         if not all(self._fits(part, value, left) for part in _branches(schema, "allOf")):
@@ -187,23 +181,25 @@ class Coercion:
             case dict():
                 return self._entries_fit(schema, value, left)
             case list():
-                items = schema.get("items", True)
-                return isinstance(items, list) or all(self._fits(items, v, left) for v in value)
+                first, items = _places(schema)
+                return all(
+                    self._fits(first[index] if index < len(first) else items, item, left)
+                    for index, item in enumerate(value)
+                )
             case _:
                 return True
 
     def _entries_fit(self, schema: dict[str, Any], value: dict[str, Any], left: int) -> bool:
         properties = _properties(schema)
-        required = schema.get("required")
-        if isinstance(required, list) and not all(name in value for name in required):
+        if not all(name in value for name in _required(schema)):
             return False
-        others = schema.get("additionalProperties", True)
+        others = True if "patternProperties" in schema else schema.get("additionalProperties", True)
         return all(
             self._fits(properties.get(key, others), item, left) for key, item in value.items()
         )
 
-    def _spend(self) -> None:
-        self._budget -= 1
+    def _spend(self, steps: int = 1) -> None:
+        self._budget -= steps
         if self._budget < 0:
             raise _TooCostly
 
@@ -243,14 +239,19 @@ def _from_text(text: str, kind: str) -> tuple[str, Any] | None:
         case "integer" if _INTEGER.fullmatch(text):
             return "str2int", int(text)
         case "number" if len(text) < 300 and _NUMBER.fullmatch(text):
-            return "str2num", _read(text)
+            number = _read(text)
+            return None if number is None else ("str2num", number)
         case "null" if text.lower() in _NULLS:
             return "str2null", None
-        case "array" | "object" if text.lstrip(" \t\r\n")[:1] == ("[" if kind == "array" else "{"):
+        case "array" | "object" if _starts(text, "[" if kind == "array" else "{"):
             found = _read(text)
             return None if found is None else ("str2json", found)
         case _:
             return None
+
+
+def _starts(value: Any, bracket: str) -> bool:
+    return isinstance(value, str) and value.lstrip(" \t\r\n").startswith(bracket)
 
 
 def _read(text: str) -> Any:
@@ -268,6 +269,19 @@ def _types(schema: dict[str, Any]) -> tuple[str, ...]:
             return tuple(kind for kind in several if isinstance(kind, str))
         case _:
             return ()
+
+
+def _required(schema: dict[str, Any]) -> list[str]:
+    found = schema.get("required")
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def _places(schema: dict[str, Any]) -> tuple[list[Any], Any]:
+    """The schemas of the first items of a list, and that of the others."""
+    items = schema.get("items")
+    if isinstance(items, list):
+        return items, schema.get("additionalItems")
+    return _branches(schema, "prefixItems"), items
 
 
 def _branches(schema: dict[str, Any], word: str) -> list[Any]:

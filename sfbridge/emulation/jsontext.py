@@ -115,7 +115,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _integer(text: str) -> int:
+def _integer(text: str) -> int | Number:
+    if text == "-0":
+        return Number(text)  # its sign is one of its characters
     if len(text) > _MAX_DIGITS:
         raise Refused(f"the number {text[:20]}… is out of range")
     return int(text)
@@ -138,7 +140,7 @@ def _constant(text: str) -> None:
 
 def _where(error: json.JSONDecodeError) -> str:
     start = max(0, error.pos - 20)
-    return f"{error.msg.lower()} at line {error.lineno}, near {error.doc[start : error.pos + 20]!r}"
+    return f"{error.msg.lower().removesuffix(' at')} at line {error.lineno}, near {error.doc[start : error.pos + 20]!r}"
 
 
 def _deeper(value: Any, left: int) -> bool:

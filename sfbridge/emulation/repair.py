@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from .jsontext import NotJson, Refused, quoted, read
 
-_STRING: Final = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.S)
+# A string that never ends is one token too, for looking again behind each of its quotes would take for ever.
+_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.S)
 _UNSAFE: Final = re.compile(r"\\(.)|[\x00-\x1f]", re.S)
 _WORD: Final = re.compile(r"\b(?:True|False|None)\b")
-_COMMA: Final = re.compile(r",(\s*+[}\]])")
+_COMMA: Final = re.compile(r"(^|[^\s\[{,:])(\s*+),(?=\s*+[}\]])")
 _PYTHON: Final = re.compile(
-    r"""'([^'\\\n]*+(?:\\[^\n][^'\\\n]*+)*+)'|"([^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+)\""""
+    r"""'([^'\\\n]*+(?:\\[^\n][^'\\\n]*+)*+)'|"([^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+)"|['"]"""
 )
 _PYTHON_OBJECT: Final = re.compile(r"\{\s*'")
 _PYTHON_ESCAPE: Final = re.compile(
@@ -51,13 +52,17 @@ def mend(text: str) -> tuple[Any, list[str]]:
         return read(body), names
     except NotJson as error:
         first = error
-    rewritten, fixes = _rewritten(body)
-    if fixes:
-        try:
+    python = _PYTHON_OBJECT.match(body) is not None
+    try:
+        rewritten, fixes = _rewritten(body)
+        if fixes:
             return read(rewritten), names + fixes
-        except NotJson:
-            pass
-    if _PYTHON_OBJECT.match(body):
+    except NotJson:
+        pass
+    except Refused:
+        if not python:
+            raise
+    if python:
         return _python(body, first), [*names, "pydict"]
     raise first
 
@@ -87,7 +92,7 @@ def object_end(text: str, start: int) -> int:
     return -1
 
 
-_BRACKETS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]', re.S)
+_BRACKETS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[{}\[\]]', re.S)
 
 
 def _rewritten(text: str) -> tuple[str, list[str]]:
@@ -107,7 +112,7 @@ def _outside(text: str, fixes: dict[str, None]) -> str:
     fixed, count = _WORD.subn(lambda m: _WORDS[m[0]], text)
     if count:
         fixes["pylit"] = None
-    fixed, count = _COMMA.subn(r"\1", fixed)
+    fixed, count = _COMMA.subn(r"\1\2", fixed)
     if count:
         fixes["comma"] = None
     return fixed
@@ -137,6 +142,8 @@ def _python(text: str, first: NotJson) -> Any:
 
     def string(found: re.Match[str]) -> str:
         body = found[1] if found[1] is not None else found[2]
+        if body is None:
+            raise first  # a string without end
         return quoted(_PYTHON_ESCAPE.sub(_python_character, body))
 
     out: list[str] = []

@@ -1,55 +1,83 @@
 """A tool's JSON Schema, compiled once: a quick yes from msgspec, the verdict from the validator library.
 
-Nothing is ever fetched for a `$ref`, patterns run in linear time, and a schema that is broken, or that would
-take exponential time, switches off the checking of its own tool and of nothing else.
+Nothing is ever fetched for a `$ref`, and no schema and no pattern gets more time than its value is worth: one
+that is broken, or that would take exponential time, switches off the checking of its own tool and of nothing
+else.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from .jsontext import NotJson, Refused, plain, read, write
+from .jsontext import NotJson, Refused, plain, read
 from .typed import exact_type
-from .words import explain, names
+from .unfolding import Endless, Unfolding, extent
+from .words import MAX_PROBLEMS, explain, names
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
-_MAX_UNFOLDED: Final = 5_000
-_MAX_BACKTRACKS: Final = 10_000
-_MAX_STEPS: Final = 200
 _UNFIT: Final = "does not have the form that the schema describes"
-_IN_PLACE: Final = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else"})
-_DIALECTS: Final = (
-    "://json-schema.org/draft-04/schema",
-    "://json-schema.org/draft-06/schema",
-    "://json-schema.org/draft-07/schema",
-    "://json-schema.org/draft/2019-09/schema",
-    "://json-schema.org/draft/2020-12/schema",
+# Schemas asked of values: in one check, in one check whose count was needed, and where every error is told.
+_MAX_CHECKS: Final = 100_000_000
+_MAX_COUNTED: Final = 200_000
+_MAX_TOLD: Final = 20_000
+_DIALECTS: Final = frozenset(
+    {
+        "json-schema.org/draft-04/schema",
+        "json-schema.org/draft-06/schema",
+        "json-schema.org/draft-07/schema",
+        "json-schema.org/draft/2019-09/schema",
+        "json-schema.org/draft/2020-12/schema",
+    }
 )
 
 
 class BrokenSchema(Exception):
-    """The schema cannot be used to check anything."""
+    """The schema cannot be used to check anything, or not this value."""
+
+
+class _Patterns(NamedTuple):
+    """What a pattern may cost where the texts of a value have at most `characters` characters.
+
+    size   bytes of a compiled pattern; the linear engine's time is this times the length
+    steps  backtracking steps of the other engine, each of which may read the whole text
+    """
+
+    characters: float
+    size: int
+    steps: int
+
+
+# Measured with the worst patterns we found: three seconds each at most.
+_PATTERNS: Final = (
+    _Patterns(300, 10_000_000, 10_000),
+    _Patterns(3_000, 3_000_000, 10_000),
+    _Patterns(12_000, 1_000_000, 2_000),
+    _Patterns(100_000, 200_000, 200),
+    _Patterns(float("inf"), 30_000, 10),
+)
 
 
 class Checker:
-    """One compiled schema. Build it with `compiled`."""
+    """One compiled schema. Build it with `compiled`.
 
-    __slots__ = ("_decoder", "_source", "schema")
+    schema  the schema; None when it is no schema at all
+    quick   whether msgspec can say yes
+    """
+
+    __slots__ = ("_decoder", "_unfolding", "_validators", "quick", "schema")
 
     def __init__(self, source: bytes) -> None:
-        self._source = source
-        try:
-            found = read(source.decode())
-        except (NotJson, Refused, UnicodeDecodeError):
-            found = None
-        self.schema: dict[str, Any] | None = found if isinstance(found, dict) else None
+        self.schema = _schema(source)
         exact = exact_type(self.schema) if self.schema is not None else None
         self._decoder = msgspec.json.Decoder(exact) if exact is not None else None
+        self.quick = exact is not None
+        self._unfolding: Unfolding | None = None
+        self._validators: dict[_Patterns, jsonschema_rs.Validator | None] = {}
 
     def accepts(self, text: str) -> bool:
         """Whether the JSON text surely fits. False means only that it has to be asked properly."""
@@ -66,34 +94,32 @@ class Checker:
 
         Raises BrokenSchema.
         """
-        if self.schema is None:
-            raise BrokenSchema
-        validator = _validator(self._source)
+        schema, unfolding = self._ready()
         given = plain(value)
+        count, characters = extent(given)
+        patterns = next(one for one in _PATTERNS if characters <= one.characters)
+        if patterns not in self._validators:
+            self._validators[patterns] = _built(schema, patterns)
+        validator = self._validators[patterns]
+        costly = unfolding.large or unfolding.size * count > _MAX_CHECKS
+        if validator is None or (costly and not unfolding.costs_at_most(_MAX_COUNTED, given)):
+            raise BrokenSchema
         if validator.is_valid(given):
             return ()
-        if _tangled(self._source):
-            return self._roughly(given)
-        return explain(validator.iter_errors(given), self.schema)
+        if unfolding.costs_at_most(_MAX_TOLD, given):
+            return explain(validator.iter_errors(given), schema)
+        return _roughly(schema, given, patterns)
 
-    def _roughly(self, value: Any) -> tuple[str, ...]:
-        """Which parameters are wrong, without the reasons inside them."""
-        schema = self.schema or {}
-        properties = schema.get("properties")
-        required = schema.get("required")
-        if not isinstance(value, dict) or not isinstance(properties, dict):
-            return (f"the arguments: {_UNFIT}",)
-        found = [f"/{key}: missing" for key in required or () if key not in value]
-        for key in value:
-            if key in properties:
-                alone = {k: v for k, v in schema.items() if k not in ("properties", "required")}
-                alone["properties"] = {key: properties[key]}
-                one = _validator(write(alone).encode("utf-8", "replace"))
-                if not one.is_valid({key: value[key]}):
-                    found.append(f"/{key}: {_UNFIT}")
-            elif schema.get("additionalProperties") is False:
-                found.append(f"unknown parameter {key}; known: {names(properties)}")
-        return tuple(found) or (f"the arguments: {_UNFIT}",)
+    def _ready(self) -> tuple[dict[str, Any], Unfolding]:
+        if self.schema is None:
+            raise BrokenSchema
+        if self._unfolding is None:
+            try:
+                self._unfolding = Unfolding(self.schema)
+            except Endless:
+                self.schema = None
+                raise BrokenSchema from None
+        return self.schema, self._unfolding
 
 
 @lru_cache(maxsize=256)
@@ -102,125 +128,65 @@ def compiled(source: bytes) -> Checker:
     return Checker(source)
 
 
-@lru_cache(maxsize=256)
-def _built(source: bytes) -> jsonschema_rs.Validator | None:
+def _schema(source: bytes) -> dict[str, Any] | None:
+    """The schema as an object; `true` and `false` are schemas too."""
+    try:
+        found = read(source.decode())
+    except (NotJson, Refused, UnicodeDecodeError):
+        return None
+    match found:
+        case dict():
+            return found
+        case True:
+            return {}
+        case False:
+            return {"allOf": [False]}
+        case _:
+            return None
+
+
+def _built(given: dict[str, Any], patterns: _Patterns) -> jsonschema_rs.Validator | None:
     import jsonschema_rs  # most requests never need it
 
-    schema = plain(compiled(source).schema)
-    named = schema.get("$schema")
-    if not (isinstance(named, str) and any(known in named for known in _DIALECTS)):
-        schema = {key: value for key, value in schema.items() if key != "$schema"}
-    if _unfolded(schema) > _MAX_UNFOLDED:
-        return None
+    schema = plain(given)
+    if not _known_dialect(schema.get("$schema")):
+        schema.pop("$schema", None)
     # A pattern with look-around needs the other engine, whose steps are bounded. Array-valued `items`
     # are draft 7, which tools use without saying so.
     engines = (
-        jsonschema_rs.RegexOptions(),
-        jsonschema_rs.FancyRegexOptions(backtrack_limit=_MAX_BACKTRACKS),
+        jsonschema_rs.RegexOptions(size_limit=patterns.size),
+        jsonschema_rs.FancyRegexOptions(backtrack_limit=patterns.steps, size_limit=patterns.size),
     )
-    drafts = (None,) if "$schema" in schema else (None, jsonschema_rs.Draft7)
+    makers = [jsonschema_rs.validator_for, jsonschema_rs.Draft7Validator]
     for engine in engines:
-        for draft in drafts:
+        for make in makers[:1] if "$schema" in schema else makers:
             try:
-                if draft is None:
-                    return jsonschema_rs.validator_for(
-                        schema, pattern_options=engine, validate_formats=False, offline=True
-                    )
-                return jsonschema_rs.Draft7Validator(
-                    schema, pattern_options=engine, validate_formats=False, offline=True
-                )
+                return make(schema, pattern_options=engine, validate_formats=False, offline=True)
             except (ValueError, jsonschema_rs.ReferencingError):
                 continue
     return None
 
 
-def _validator(source: bytes) -> jsonschema_rs.Validator:
-    found = _built(source)
-    if found is None:
-        raise BrokenSchema
-    return found
+def _known_dialect(named: Any) -> bool:
+    if not isinstance(named, str):
+        return False
+    return named.removesuffix("#").partition("://")[2] in _DIALECTS
 
 
-def _unfolded(schema: dict[str, Any]) -> int:
-    """How many schemas one value may have to be checked against, every `$ref` counted where it stands.
-
-    Twenty definitions that each name the one before twice make a million checks of a single value.
-    """
-    known: dict[int, int] = {}
-    worst = 0
-    todo: list[Any] = [schema]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, list):
-            todo += node
-        elif isinstance(node, dict):
-            worst = max(worst, _in_place(node, schema, known, 64))
-            todo += node.values()
-    return worst
-
-
-def _in_place(node: Any, root: dict[str, Any], known: dict[int, int], left: int) -> int:
-    if not isinstance(node, dict):
-        return 1
-    if left == 0:
-        return _MAX_UNFOLDED + 1
-    if id(node) not in known:
-        known[id(node)] = _MAX_UNFOLDED + 1  # what is found here again is a circle without end
-        branches: list[Any] = []
-        for word in _IN_PLACE & node.keys():
-            branches += node[word] if isinstance(node[word], list) else [node[word]]
-        if isinstance(node.get("$ref"), str):
-            branches.append(resolve(node, root))
-        known[id(node)] = 1 + sum(_in_place(b, root, known, left - 1) for b in branches)
-    return known[id(node)]
-
-
-@lru_cache(maxsize=256)
-def _tangled(source: bytes) -> bool:
-    """Whether alternatives nest by reference, so that telling every branch's errors would never end.
-
-    The verdict itself is quick, because the library remembers what it has checked.
-    """
-    schema = compiled(source).schema
-    text = write(schema)
-    return ('"anyOf"' in text or '"oneOf"' in text) and _grown(schema)
-
-
-def _grown(schema: Any) -> bool:
-    """Whether a schema with every `$ref` written out is endless, or very large."""
-    known: dict[int, int] = {}
-
-    def size(node: Any, left: int) -> int:
-        if not isinstance(node, dict | list):
-            return 1
-        if left == 0:
-            return _MAX_UNFOLDED + 1
-        if id(node) not in known:
-            known[id(node)] = _MAX_UNFOLDED + 1
-            inner = list(node.values()) if isinstance(node, dict) else list(node)
-            if isinstance(node, dict) and "$ref" in node:
-                inner.append(resolve(node, schema))
-            known[id(node)] = 1 + sum(size(one, left - 1) for one in inner)
-        return known[id(node)]
-
-    return size(schema, _MAX_STEPS) > _MAX_UNFOLDED
-
-
-def resolve(node: dict[str, Any], root: dict[str, Any]) -> Any:
-    """What a `$ref` inside the same schema points at; None when it points elsewhere or nowhere."""
-    reference = node.get("$ref")
-    if reference == "#":
-        return root
-    if not isinstance(reference, str) or not reference.startswith("#/"):
-        return None
-    found: Any = root
-    for step in reference[2:].split("/"):
-        key = step.replace("~1", "/").replace("~0", "~")
-        match found:
-            case dict() if key in found:
-                found = found[key]
-            case list() if key.isdecimal() and int(key) < len(found):
-                found = found[int(key)]
-            case _:
-                return None
-    return found
+def _roughly(schema: dict[str, Any], value: Any, patterns: _Patterns) -> tuple[str, ...]:
+    """Which parameters are wrong, without the reasons inside them: telling those would take too long."""
+    properties = schema.get("properties")
+    if not isinstance(value, dict) or not isinstance(properties, dict):
+        return (f"the arguments: {_UNFIT}",)
+    found = [f"/{key}: missing" for key in schema.get("required", ()) if key not in value]
+    for key in value:
+        if len(found) >= MAX_PROBLEMS:
+            break
+        if key in properties:
+            alone = {k: v for k, v in schema.items() if k not in ("properties", "required")}
+            validator = _built({**alone, "properties": {key: properties[key]}}, patterns)
+            if validator is not None and not validator.is_valid({key: value[key]}):
+                found.append(f"/{key}: {_UNFIT}")
+        elif schema.get("additionalProperties") is False:
+            found.append(f"unknown parameter {key}; known: {names(properties)}")
+    return tuple(found[:MAX_PROBLEMS]) or (f"the arguments: {_UNFIT}",)

@@ -12,7 +12,7 @@ from .jsontext import write
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
-_MAX_PROBLEMS: Final = 12
+MAX_PROBLEMS: Final = 12
 _MAX_SHOWN: Final = 60
 _MAX_NAMES: Final = 40
 
@@ -43,11 +43,11 @@ _PLAIN: Final = {
 def explain(errors: Iterable[ValidationError], schema: dict[str, Any]) -> tuple[str, ...]:
     """At most twelve lines, in the order of the validator, without repetitions."""
     lines: dict[str, None] = {}
-    for error in islice(errors, 4 * _MAX_PROBLEMS):
+    for error in islice(errors, 4 * MAX_PROBLEMS):
         if type(error.kind).__name__ in ("BacktrackLimitExceeded", "RegexEngineFailure"):
             continue  # the pattern was too costly to check: no verdict about the value
         lines[line(error, schema)] = None
-    return tuple(islice(lines, _MAX_PROBLEMS))
+    return tuple(islice(lines, MAX_PROBLEMS))
 
 
 def line(error: ValidationError, schema: dict[str, Any]) -> str:

@@ -22,7 +22,9 @@ DRESSED = Dressed(
 )
 OPEN = f'<tool_call {M} name="Do">\n'
 END = f"\n</tool_call {M}>"
-ROUNDS = 6
+# A neighbour on the machine may slow one half of an attempt, hardly of every attempt.
+ATTEMPTS = 6
+ROUNDS = 2
 
 
 def in_raw_block(body: str) -> str:
@@ -84,14 +86,21 @@ def seconds(text: str, meant: str | None) -> float:
 def test_twice_the_size_is_at_most_twice_the_work(
     write: Callable[[str], str], line: str, size: int
 ) -> None:
-    """Doubling an argument costs at most 2.2 times, the best of up to six interleaved rounds."""
+    """Doubling an argument costs at most 2.2 times, the best of two interleaved rounds, in one of six attempts."""
     whole = (line * (size // len(line) + 1))[:size]
     half = whole[: size // 2]
     closes = write is not never_closed
-    large = small = float("inf")
-    for _ in range(ROUNDS):
-        small = min(small, seconds(write(half), half if closes else None))
-        large = min(large, seconds(write(whole), whole if closes else None))
+    told = []
+    for _ in range(ATTEMPTS):
+        times = [
+            (
+                seconds(write(half), half if closes else None),
+                seconds(write(whole), whole if closes else None),
+            )
+            for _ in range(ROUNDS)
+        ]
+        small, large = min(one for one, _ in times), min(two for _, two in times)
         if large <= 2.2 * small:
             return
-    pytest.fail(f"{size} characters: {large:.3f} s, half of them: {small:.3f} s")
+        told.append(f"{small:.3f} s, then {large:.3f} s")
+    pytest.fail(f"{size // 2} and {size} characters: {'; '.join(told)}")
