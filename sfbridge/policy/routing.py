@@ -40,8 +40,10 @@ class Routes:
     cards    (upstream, card) in the order of the model list; of equal names the first one counts
     default  answers to ids of the Claude family that nobody configured; empty for none
     aliases  names of the configuration, going before every other name; each may lead to another
+    fallbacks  names that are asked instead of a name when it cannot answer, in order
 
-    Raises ValueError, naming it, when the default or an alias leads nowhere.
+    `<upstream>/<model>` asks one upstream for a model that nobody listed.
+    Raises ValueError, naming it, when the default, an alias or a fallback leads nowhere.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Routes:
         *,
         default: str,
         aliases: Mapping[str, str],
+        fallbacks: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._names: dict[str, Target] = {}
         targets = [Target(upstream, card.target, card) for upstream, card in cards]
@@ -67,6 +70,11 @@ class Routes:
         self._names |= self._resolved(aliases)
         self._suggested = (*aliases, *(card.id for card in self._cards))
         self._default = self._default_target(default) if default else None
+        self._upstreams = {upstream.lower(): upstream for upstream, _ in cards}
+        self._fallbacks = {
+            name.lower(): tuple(self._known(other) for other in others)
+            for name, others in (fallbacks or {}).items()
+        }
 
     def target(self, model: str) -> Target:
         """Who answers to `model`. Raises GatewayError `not_found` with up to three names that are close."""
@@ -76,6 +84,11 @@ class Routes:
         if found is None:
             raise self._unknown(model)
         return found
+
+    def targets(self, model: str) -> tuple[Target, ...]:
+        """Who answers to `model`, and who is asked when that one cannot. Raises like `target`."""
+        others = self._fallbacks.get(model.lower())
+        return (self.target(model), *others) if others else (self.target(model),)
 
     def cards(self) -> tuple[ModelCard, ...]:
         """The model list, each id once."""
@@ -102,7 +115,16 @@ class Routes:
             return found
         if self._pass_to is not None and _PASS_NAME.fullmatch(model):
             return Target(self._pass_to, model, ModelCard(id=model, target=model))
+        upstream, slash, name = model.partition("/")
+        if slash and name and upstream.lower() in self._upstreams:
+            return Target(self._upstreams[upstream.lower()], name, ModelCard(id=model, target=name))
         return None
+
+    def _known(self, name: str) -> Target:
+        found = self._find(name)
+        if found is None:
+            raise ValueError(f"the fallback {name!r} is the name of no model")
+        return found
 
     def _resolved(self, aliases: Mapping[str, str]) -> dict[str, Target]:
         """Every alias with its target. Chains are followed; a name may shadow the model it leads to."""

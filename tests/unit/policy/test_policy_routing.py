@@ -197,3 +197,30 @@ def test_the_list_holds_each_id_once_in_order() -> None:
     table = routes(cards=(*CARDS, ("later", again)))
     assert table.cards() == (LOCAL, SONNET, GPT, ADA)
     assert table.target("gpt-4o").upstream == "salesforce"
+
+
+def _two_upstreams(**more: object) -> Routes:
+    cards = [
+        ("salesforce", ModelCard(id="gpt-4o", target="sfdc_ai__DefaultGPT4Omni")),
+        ("local", ModelCard(id="qwen", target="qwen3:8b")),
+    ]
+    return Routes(cards, default="", aliases={}, **more)  # type: ignore[arg-type]
+
+
+def test_an_upstream_can_be_asked_for_a_model_that_nobody_listed() -> None:
+    """`<upstream>/<model>` goes there as it is."""
+    target = _two_upstreams().target("local/llama3:70b")
+    assert (target.upstream, target.model) == ("local", "llama3:70b")
+    with pytest.raises(GatewayError):
+        _two_upstreams().target("elsewhere/llama3")
+    with pytest.raises(GatewayError):
+        _two_upstreams().target("local/")
+
+
+def test_fallbacks_follow_the_name_that_was_asked_for() -> None:
+    """A name's fallbacks come behind it, in order; other names have none; a fallback to nowhere stops the start."""
+    routes = _two_upstreams(fallbacks={"GPT-4o": ["qwen", "local/other"]})
+    assert [t.model for t in routes.targets("gpt-4o")] == ["sfdc_ai__DefaultGPT4Omni", "qwen3:8b", "other"]
+    assert len(routes.targets("qwen")) == 1
+    with pytest.raises(ValueError, match="no-such"):
+        _two_upstreams(fallbacks={"gpt-4o": ["no-such"]})
