@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+from local_bench import begin  # noqa: F401  a fixture
 
 from sfbridge.config import Config, section
 from sfbridge.sandbox import ORG, SandboxSettings, create_org

@@ -220,7 +220,11 @@ def test_an_upstream_can_be_asked_for_a_model_that_nobody_listed() -> None:
 def test_fallbacks_follow_the_name_that_was_asked_for() -> None:
     """A name's fallbacks come behind it, in order; other names have none; a fallback to nowhere stops the start."""
     routes = _two_upstreams(fallbacks={"GPT-4o": ["qwen", "local/other"]})
-    assert [t.model for t in routes.targets("gpt-4o")] == ["sfdc_ai__DefaultGPT4Omni", "qwen3:8b", "other"]
+    assert [t.model for t in routes.targets("gpt-4o")] == [
+        "sfdc_ai__DefaultGPT4Omni",
+        "qwen3:8b",
+        "other",
+    ]
     assert len(routes.targets("qwen")) == 1
     with pytest.raises(ValueError, match="no-such"):
         _two_upstreams(fallbacks={"gpt-4o": ["no-such"]})
