@@ -80,6 +80,24 @@ class Tools(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     repair_rounds: int = 2
 
 
+class Output(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much an answer may take of a window that sfbridge watches.
+
+    reserve  part of the window that stays free for the next turn
+    floor    tokens that an answer gets at least, also when the client asks for less; for models that think first
+    """
+
+    reserve: float = 0.15
+    floor: int = 0
+
+
+class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which models are asked instead of `model` when it cannot answer, before its first word."""
+
+    model: str
+    fallbacks: tuple[str, ...]
+
+
 class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The receipts of the last `keep` turns, in memory only; what was said, only if `contents` allows it."""
 
@@ -103,11 +121,14 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     http: Http = Http()
     models: Models = Models()
     tools: Tools = Tools()
+    output: Output = Output()
     journal: Journal = Journal()
     log: Log = Log()
     keys: dict[str, str] = {}
     upstream: dict[str, dict[str, Any]] = field(default_factory=_sandbox_upstream)
     sandbox: dict[str, Any] = {}
+    pruning: dict[str, Any] = {}
+    route: tuple[Route, ...] = ()
 
 
 def load(
@@ -200,6 +221,8 @@ _LEAST: Final = {
     "http.idle_seconds": 0,
     "tools.repair_rounds": 0,
     "journal.keep": 0,
+    "output.reserve": 0,
+    "output.floor": 0,
 }
 MOST_PORT: Final = 65535
 
@@ -217,6 +240,8 @@ def _check(config: Config) -> None:
             f"server.host: {config.server.host} can be reached from other machines, so at least one key "
             "is needed: add one under [keys], or bind to 127.0.0.1"
         )
+    if config.output.reserve >= 1:
+        raise ConfigError("output.reserve: it is a part of the window, so less than 1")
     if not config.upstream:
         raise ConfigError("upstream: at least one [upstream.<name>] section is needed")
     for name, secret in config.keys.items():

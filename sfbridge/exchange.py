@@ -27,6 +27,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     asked    the client's request; `request` is what the upstream gets
     checked  the tools against which the upstream's own calls are checked
     rounds   how often a faulty answer is shown to the model and asked for again
+    factor   what the estimate was multiplied with, from what this model reported before
+    conversation  whose window is watched; empty where it is not
+    broke    where the prompt no longer begins as the conversation's last one did
+    notes    what was done to the history, by name
     """
 
     asked: ChatRequest
@@ -39,6 +43,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     shape: Shape | None
     rounds: int
     family: str
+    factor: float
+    window: int | None
+    conversation: str
+    broke: str
+    notes: dict[str, int]
     prompt_tokens: int
 
     @property
@@ -158,6 +167,7 @@ class Exchange:
             rounds=self.rounds,
             auth_refreshes=self.trace.auth_refreshes,
             notes=dict(self.notes),
+            prefix_broke=plan.broke if plan else "",
             faults=tuple(
                 f"{fault.name or 'answer'}: {problem}"[:300]
                 for fault in self.faults

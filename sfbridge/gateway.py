@@ -1,7 +1,7 @@
 """The spine: one exchange through the rooms. Knows neither who asks nor who answers.
 
-`prepare` decides (route, fit, dress), `answer` speaks with the upstream and yields batches of events.
-Asking again after a faulty answer happens here, and so do retries, which end with the first accepted call.
+The planner decides (route, fit, prune, dress), `answer` speaks with the upstream and yields batches of events.
+Asking again after a faulty answer happens here, and so do retries and fallbacks, which end with the first piece.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from types import TracebackType
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from .core.errors import GatewayError
@@ -36,74 +35,109 @@ from .core.stream import (
     Text,
     Usage,
 )
-from .emulation import REPAIRS, ask_shape, dress, dropped_line
+from .emulation import REPAIRS, dropped_line
 from .emulation.turn import Outcome
 from .exchange import Exchange, Plan
-from .policy.estimate import estimate, estimate_text, family_of
-from .policy.fitting import fit
+from .planning import Planner
+from .policy.estimate import estimate_text
 from .policy.retries import delay
-from .policy.routing import Routes, Target
+from .policy.routing import Target
 from .state.clock import Clock
+from .state.contexts import Contexts
 from .state.counters import Counters
 from .state.grudges import Grudges
-from .upstream.base import Call, Reception, Upstream
+from .upstream.base import Call, Reception
 
 _log = logging.getLogger("sfbridge.gateway")
 _encode = msgspec.json.Encoder().encode
 
 # Seconds that counting tokens waits for an upstream; clients send such requests by the dozen.
 _COUNT_PATIENCE: Final = 0.5
-
-# What happens to an upstream's own call that does not fit its schema: shown to the model and asked for again,
-# passed on as it is, or a failure at once.
-NativeCalls = Literal["repair", "pass", "refuse"]
-
-
-class Back(Struct, frozen=True):
-    """One upstream and what its configuration says about it beyond the adapter's own settings."""
-
-    upstream: Upstream
-    native_calls: NativeCalls = "repair"
+# Failures that another model may not share.
+_WORTH_A_FALLBACK: Final = frozenset(
+    (
+        "rate_limited",
+        "overloaded",
+        "timeout",
+        "upstream_failed",
+        "upstream_refused",
+        "upstream_login",
+    )
+)
 
 
 class Gateway:
-    """Built once per application from its upstreams, routes and numbers; holds no request."""
+    """Built once per application; holds no request."""
 
     def __init__(
         self,
-        backs: Mapping[str, Back],
-        routes: Routes,
+        planner: Planner,
         *,
-        mark_key: bytes,
-        repair_rounds: int,
         clock: Clock,
         jitter: Callable[[], float],
         counters: Counters,
+        contexts: Contexts,
     ) -> None:
-        self.backs = backs
-        self.routes = routes
+        self.planner = planner
         self.counters = counters
-        self._mark_key = mark_key
-        self._rounds = repair_rounds
+        self.contexts = contexts
         self._clock = clock
         self._jitter = jitter
         self._grudges = Grudges(clock.now)
 
-    def route(self, request: ChatRequest) -> Target:
-        """Who answers. Raises GatewayError for a model that nobody has, or that cannot chat."""
-        target = self.routes.target(request.model)
-        if target.card.kind != "chat":
-            raise GatewayError(
-                "invalid_request",
-                f"The model {request.model} makes embeddings and cannot chat.",
-                param="model",
-            )
-        return target
+    async def count(self, request: ChatRequest) -> int:
+        """The tokens of a prompt as the upstream would be sent it, estimated and never 0; with an upstream that
+        cannot say at once what it can do, as one without any abilities would be sent it."""
+        target = self.planner.targets(request.model)[0]
+        try:
+            async with asyncio.timeout(_COUNT_PATIENCE):
+                upstream = self.planner.backs[target.upstream].upstream
+                can = await upstream.capabilities(target.model)
+        except (GatewayError, TimeoutError):
+            can = Capabilities()
+        return self.planner.plan(request, target, can, whole=True).prompt_tokens
 
-    async def prepare(self, exchange: Exchange, request: ChatRequest) -> Plan:
-        """Route, fit and dress one request. Raises GatewayError where it cannot be answered."""
-        target = self.route(request)
-        upstream = self.backs[target.upstream].upstream
+    async def answer(
+        self, exchange: Exchange, request: ChatRequest, make_id: Callable[[int], str]
+    ) -> AsyncGenerator[list[Event]]:
+        """Batches of events of one whole answer, or GatewayError at any point."""
+        targets = list(self.planner.targets(request.model))
+        while True:
+            target, spoken = targets.pop(0), False
+            try:
+                exchange.plan = plan = await self._prepare(exchange, request, target)
+                async with aclosing(self._one(exchange, plan, make_id)) as answer:
+                    async for events in answer:
+                        spoken = True
+                        yield events
+            except GatewayError as error:
+                if not spoken and self._outgrew(exchange, error):
+                    targets.insert(0, target)
+                elif spoken or not targets or error.kind not in _WORTH_A_FALLBACK:
+                    self._told(exchange, overflow=error.kind == "context_overflow")
+                    raise
+                else:
+                    _log.warning("%s: %s failed (%s)", exchange.id, target.model, error.message)
+                    exchange.notes["fallback"] += 1
+                    self.counters.one("fallbacks")
+            else:
+                self._told(exchange, overflow=False)
+                return
+
+    def _outgrew(self, exchange: Exchange, error: GatewayError) -> bool:
+        """Whether a prompt was too long though it was estimated to fit: then its true length is learnt, and it is
+        planned once more."""
+        plan = exchange.plan
+        if plan is None or not plan.conversation or not error.counted or error.tokens is None:
+            return False
+        if error.kind != "context_overflow" or exchange.notes["replanned"]:
+            return False
+        exchange.notes["replanned"] += 1
+        self.planner.learn(plan, error.tokens[0], sure=True)
+        return True
+
+    async def _prepare(self, exchange: Exchange, request: ChatRequest, target: Target) -> Plan:
+        upstream = self.planner.backs[target.upstream].upstream
         attempt = 0
         while True:
             try:
@@ -112,53 +146,41 @@ class Gateway:
             except GatewayError as error:
                 await self.wait(exchange, attempt, error)
                 attempt += 1
-        exchange.plan = plan = self._plan(request, target, can)
-        return plan
+        return self.planner.plan(request, target, can)
 
-    async def count(self, request: ChatRequest) -> int:
-        """The tokens of a prompt as the upstream would be sent it, estimated and never 0; with an upstream that
-        cannot say at once what it can do, as one without any abilities would be sent it."""
-        target = self.route(request)
-        try:
-            async with asyncio.timeout(_COUNT_PATIENCE):
-                can = await self.backs[target.upstream].upstream.capabilities(target.model)
-        except (GatewayError, TimeoutError):
-            can = Capabilities()
-        return self._plan(request, target, can).prompt_tokens
-
-    def _plan(self, request: ChatRequest, target: Target, can: Capabilities) -> Plan:
-        back = self.backs[target.upstream]
-        fitted = fit(request, can)
-        asked, shape = fitted.request, None
-        if fitted.emulate_shape:
-            shape, asked = asked.shape, ask_shape(asked)
-        dressed = dress(asked, self._mark_key) if fitted.emulate else None
-        asked = dressed.request if dressed else asked
-        if fitted.emulate_stop:
-            asked = replace(asked, stop=())
-        checks = dressed is None and back.native_calls != "pass"
-        family = family_of(target.model)
-        return Plan(
-            asked=request,
-            target=target,
-            upstream=back.upstream,
-            request=asked,
-            fitted=fitted,
-            dressed=dressed,
-            checked=asked.tools if checks else (),
-            shape=shape,
-            rounds=0 if checks and back.native_calls == "refuse" else self._rounds,
-            family=family,
-            prompt_tokens=estimate(asked, family),
+    def _told(self, exchange: Exchange, *, overflow: bool) -> None:
+        """Learn from what the upstream reported, and watch the conversation's window."""
+        plan, usage = exchange.plan, exchange.usage
+        if plan is None:
+            return
+        told = sum(n or 0 for n in (usage.input, usage.cache_read, usage.cache_write))
+        if not plan.conversation:
+            return
+        if told and not usage.estimated and not exchange.rounds:
+            self.planner.learn(plan, told)
+        level = self.contexts.seen(
+            plan.conversation,
+            model=plan.target.model,
+            window=plan.window,
+            input=told or plan.prompt_tokens,
+            output=usage.output or 0,
+            pruned=bool(plan.notes.get("prunings")),
+            overflow=overflow,
+            at=exchange.at,
         )
+        if level is not None:
+            _log.warning(
+                "%s: the window of %s is at level %s", exchange.id, plan.target.model, level
+            )
 
-    async def answer(
+    async def _one(
         self, exchange: Exchange, plan: Plan, make_id: Callable[[int], str]
     ) -> AsyncGenerator[list[Event]]:
-        """Batches of events of one whole answer, or GatewayError at any point."""
+        """The answer of one target."""
         sequencer = Sequencer(make_id, plan.opening)
         tap = _Tap(exchange, plan)
         exchange.notes.update(plan.fitted.repairs)
+        exchange.notes.update(plan.notes)
         pieces_of = self._read(exchange, plan) if plan.reads else self._pass(exchange, plan)
         async with aclosing(pieces_of):
             async for pieces in pieces_of:

@@ -126,7 +126,14 @@ def settings_file() -> dict[str, dict[str, str]]:
 def test_defaults_in_the_configuration_file_are_the_defaults() -> None:
     """Every key of config.toml exists and has its default there, but for those that point at the sandbox org."""
     own = {
-        "upstream.salesforce": {"kind", "my_domain", "native_calls"},
+        "upstream.salesforce": {
+            "kind",
+            "my_domain",
+            "native_calls",
+            "prune",
+            "supplement",
+            "require_tools",
+        },
         "sandbox": {"enabled", "port"},
     }
     wrong, seen = [], 0

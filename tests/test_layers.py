@@ -23,11 +23,12 @@ ALLOWED = {
     "state": {"core"},
     "upstream": {"core", "formats", "config"},
     "exchange": {"core", "emulation", "policy", "state", "upstream"},
-    "gateway": {"core", "emulation", "exchange", "policy", "state", "upstream"},
+    "planning": {"core", "emulation", "exchange", "policy", "state", "upstream"},
+    "gateway": {"core", "emulation", "exchange", "planning", "policy", "state", "upstream"},
     "sandbox": {"core", "formats"},
     "server": {
         "core", "formats", "config", "log", "wire", "emulation", "policy", "state", "upstream",
-        "exchange", "gateway", "sandbox",
+        "exchange", "gateway", "planning", "sandbox",
     },
     "client": {"config"},
     "cli": {"client", "config", "log", "core", "server", "sandbox"},
@@ -139,7 +140,8 @@ def test_every_key_of_the_shipped_configuration_is_known() -> None:
     from sfbridge.upstream import kind_of
 
     table = dict(config.upstream["salesforce"])
-    table.pop("native_calls")  # of every upstream; the application reads it
+    for key in ("native_calls", "prune", "supplement", "require_tools"):
+        table.pop(key)  # of every upstream; the application reads them
     section(table, kind_of(table.pop("kind")).settings, "upstream.salesforce")
     local = dict(config.upstream["local"])
     section(local, kind_of(local.pop("kind")).settings, "upstream.local")

@@ -33,7 +33,7 @@ class GatewayError(Exception):
     code         a stable word for programs ("model_not_found")
     retry_after  seconds
     retriable    False tells clients not to repeat; None leaves it to the status
-    tokens       (prompt, limit) with `context_overflow`
+    tokens       (prompt, limit) with `context_overflow`; `counted` by the upstream, or estimated by us
     upstream     which upstream failed
     detail       for the log only
     """
@@ -48,6 +48,7 @@ class GatewayError(Exception):
         retry_after: float | None = None,
         retriable: bool | None = None,
         tokens: tuple[int, int] | None = None,
+        counted: bool = False,
         upstream: str = "",
         detail: str = "",
     ) -> None:
@@ -59,6 +60,7 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.retriable = retriable
         self.tokens = tokens
+        self.counted = counted
         self.upstream = upstream
         self.detail = detail
 

@@ -15,6 +15,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     knobs         sampling parameters that are honoured
     choices       tool choice modes honoured natively ("auto" goes without saying)
     system_midway system messages may stand between other messages
+    prunes        nobody but us keeps conversations within the window, so long ones are cut here
     alternation   turns must alternate, the first one being the user's
     extras        the dialect (of a request) whose unknown top-level fields are passed on; empty: none's
     """
@@ -34,6 +35,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     stop: bool = False
     window: int | None = None
     output_cap: int | None = None
+    prunes: bool = False
     extras: str = ""
 
 

@@ -21,6 +21,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict    "whole", "failed", or "left" when the client went away
     emulated   what the upstream could not do: "tools", "shape", "stop", "stream"
     notes      corrections and findings by the names of `emulation`, history repairs among them
+    prefix_broke  where the prompt no longer begins as the conversation's last one did
     attempts   upstream calls that were begun; `rounds` of them because an answer was faulty
     tokens     as reported, `estimated` where we counted ourselves
     """
@@ -47,6 +48,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rounds: int = 0
     auth_refreshes: int = 0
     notes: dict[str, int] = {}
+    prefix_broke: str = ""
     faults: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
     prompt_estimate: int = 0

@@ -41,6 +41,16 @@ WORDS: Final = {
     "orphan_result": "a result in the history belonged to no call and became text",
     "orphan_call": "a call in the history had no result and got one that says so",
     "duplicate_result": "a call in the history had several results; the last one was kept",
+    "prunings": "the history had outgrown the window and was cut",
+    "pruned_folded_results": "large tool results were left out but for their head and tail",
+    "pruned_tool_calls": "old calls were left out with their results",
+    "pruned_tool_results": "old tool results were left out",
+    "pruned_assistant_messages": "old answers were left out",
+    "pruned_user_messages": "old user messages were left out",
+    "supplement": "the configured text was added to the instructions",
+    "required_tools": "a call was demanded, as configured for tool loops",
+    "replanned": "the server counted more tokens than estimated; the history was cut by its count",
+    "fallback": "another model was asked, because the first could not answer",
     "repeated_id": "ids of calls in the history were repeated and made unique",
 }
 _EMULATED: Final = {
@@ -71,6 +81,8 @@ def _lines(r: Receipt) -> Iterator[str]:
     yield _path(r)
     for name, number in r.notes.items():
         yield f"- {_note(name)}" + (f" ({number} times)" if number > 1 else "")
+    if r.prefix_broke:
+        yield f"- the prompt no longer begins as the last one did: {r.prefix_broke}"
     yield from (f"- fault: {fault}" for fault in r.faults)
     yield _end(r)
     yield _tokens(r)

@@ -16,15 +16,19 @@ import msgspec
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
 
 from sfbridge import __version__
-from sfbridge.config import MOST_PORT, Config, ConfigError, Http, section
+from sfbridge.config import MOST_PORT, Config, ConfigError, Http, Models, section
 from sfbridge.core.model import ModelCard
-from sfbridge.gateway import Back, Gateway, NativeCalls
+from sfbridge.gateway import Gateway
+from sfbridge.planning import Back, NativeCalls, Numbers, Planner
 from sfbridge.policy.limits import KeyRing
+from sfbridge.policy.pruning import Pruning
 from sfbridge.policy.routing import Routes
 from sfbridge.state.clock import Clock, SystemClock
+from sfbridge.state.contexts import Contexts
 from sfbridge.state.counters import Counters
 from sfbridge.state.journal import Journal
 from sfbridge.state.keeper import Keeper
+from sfbridge.state.learning import Learned
 from sfbridge.upstream import kind_of
 from sfbridge.upstream.base import Resources
 from sfbridge.wire import WIRES
@@ -44,6 +48,9 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str = ""
     native_calls: NativeCalls = "repair"
+    prune: bool | None = None
+    supplement: str = ""
+    require_tools: bool = False
 
 
 def create_app(config: Config, *, clock: Clock | None = None) -> web.Application:
@@ -88,14 +95,20 @@ async def _lifetime(app: web.Application) -> AsyncIterator[None]:
             name: await stack.enter_async_context(_connect(name, table, resources))
             for name, table in config.upstream.items()
         }
-        app[GATEWAY] = Gateway(
+        planner = Planner(
             backs,
             _routes(config, backs),
             mark_key=installation_key(config),
-            repair_rounds=config.tools.repair_rounds,
-            clock=clock,
-            jitter=random.random,
-            counters=Counters(),
+            numbers=Numbers(
+                rounds=config.tools.repair_rounds,
+                reserve=config.output.reserve,
+                floor=config.output.floor,
+                pruning=_pruning(config),
+            ),
+            learned=Learned(),
+        )
+        app[GATEWAY] = Gateway(
+            planner, clock=clock, jitter=random.random, counters=Counters(), contexts=Contexts()
         )
         yield
 
@@ -128,7 +141,13 @@ async def _connect(name: str, table: dict[str, Any], resources: Resources) -> As
     try:
         connected = kind.connect(name, section(settings, kind.settings, path), resources)
         async with connected as upstream:
-            yield Back(upstream, common.native_calls)
+            yield Back(
+                upstream=upstream,
+                native_calls=common.native_calls,
+                prune=common.prune,
+                supplement=common.supplement,
+                require_tools=common.require_tools,
+            )
     except ValueError as error:
         raise ConfigError(f"{path}.{error}") from None
 
@@ -137,10 +156,22 @@ def _routes(config: Config, backs: dict[str, Back]) -> Routes:
     cards: list[tuple[str, ModelCard]] = [
         (name, card) for name, back in backs.items() for card in back.upstream.models()
     ]
+    fallbacks = {route.model: route.fallbacks for route in config.route}
+    default, aliases = config.models.default, config.models.aliases
+    named = {name.lower() for _, card in cards for name in (card.id, *card.aliases, card.target)}
+    if default == Models().default and default not in named | set(aliases) and cards:
+        default = cards[0][1].id  # nobody chose it, and nobody here has it
     try:
-        return Routes(cards, default=config.models.default, aliases=config.models.aliases)
+        return Routes(cards, default=default, aliases=aliases, fallbacks=fallbacks)
     except ValueError as error:
         raise ConfigError(f"models: {error}") from None
+
+
+def _pruning(config: Config) -> Pruning:
+    try:
+        return section(config.pruning, Pruning, "pruning")
+    except ValueError as error:
+        raise ConfigError(f"pruning: {error}") from None
 
 
 class _Embedded(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,9 +35,8 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
     exchange, app = request[EXCHANGE], request.app
     wants_stream = asked.request.stream
     request[ASKED] = neutral = _identified(request, asked.request)
-    app[GATEWAY].route(
-        neutral
-    )  # an unknown model is told at once, whatever state the upstream is in
+    # an unknown model is told at once, whatever state the upstream is in
+    app[GATEWAY].planner.targets(neutral.model)
     reply = Reply(
         id=wire.answer_prefix + exchange.id.removeprefix("req_"),
         created=int(app[CLOCK].wall()),
@@ -64,8 +63,7 @@ async def _fold(request: web.Request, wire: Wire, asked: ChatRequest, reply: Rep
     exchange, gateway = request[EXCHANGE], request.app[GATEWAY]
     fold = Fold()
     with request.app[DRAINING].interruptible():
-        plan = await gateway.prepare(exchange, asked)
-        async with aclosing(gateway.answer(exchange, plan, call_ids(wire, exchange))) as answer:
+        async with aclosing(gateway.answer(exchange, asked, call_ids(wire, exchange))) as answer:
             async for events in answer:
                 fold.feed(events)
     return web.Response(body=wire.body(fold.answer(), reply), headers={"Content-Type": JSON_TYPE})
@@ -87,8 +85,7 @@ async def _stream(
     async with stream:
         try:
             with request.app[DRAINING].interruptible():
-                plan = await gateway.prepare(exchange, asked)
-                answer = gateway.answer(exchange, plan, call_ids(wire, exchange))
+                answer = gateway.answer(exchange, asked, call_ids(wire, exchange))
                 async with aclosing(answer):
                     async for events in answer:
                         await stream.send(encoder.feed(events))

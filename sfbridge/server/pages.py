@@ -32,7 +32,7 @@ def _body(data: bytes, status: int = 200) -> web.Response:
 
 async def models(request: web.Request) -> web.Response:
     """The model list in the dialect of whoever asks."""
-    cards = request.app[GATEWAY].routes.cards()
+    cards = request.app[GATEWAY].planner.routes.cards()
     if request[WIRE].name != "anthropic":
         return _body(catalogue.openai_list(cards))
     query = request.query
@@ -55,7 +55,7 @@ def _limit(query: Mapping[str, str]) -> int:
 
 async def model(request: web.Request) -> web.Response:
     name = request.match_info["model"]
-    card: ModelCard = request.app[GATEWAY].routes.card(name)
+    card: ModelCard = request.app[GATEWAY].planner.routes.card(name)
     shown = msgspec.structs.replace(card, id=name) if name.startswith(PICKER_PREFIX) else card
     if request[WIRE].name == "anthropic":
         return _body(catalogue.anthropic_one(shown))
@@ -77,7 +77,7 @@ async def readyz(request: web.Request) -> web.Response:
     """Whether a request would find its upstream: token held, surface known. 503 while not."""
     states: dict[str, Any] = {}
     ready = not request.app[DRAINING].stopping
-    for name, back in request.app[GATEWAY].backs.items():
+    for name, back in request.app[GATEWAY].planner.backs.items():
         health = await back.upstream.health()
         states[name] = {"ready": health.ready, "summary": health.summary, **health.facts}
         ready = ready and health.ready
@@ -90,6 +90,11 @@ async def stats(request: web.Request) -> web.Response:
     totals = request.app[GATEWAY].counters.snapshot()
     repairs = sum(n for name, n in totals.items() if name in REPAIRS)
     return _body(_json.encode({"counters": {**totals, "json_repair_total": repairs}}))
+
+
+async def context(request: web.Request) -> web.Response:
+    """How full the windows of the last conversations are, where sfbridge watches them."""
+    return _body(_json.encode(request.app[GATEWAY].contexts.snapshot()))
 
 
 async def turns(request: web.Request) -> web.Response:
@@ -123,6 +128,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),
         web.get("/v1/sfbridge/stats", stats),
+        web.get("/v1/context", context),
         web.get("/v1/sfbridge/turns", turns),
         web.get("/v1/sfbridge/turns/{id}", turn),
         web.get("/models", models),

@@ -247,7 +247,7 @@ async def test_an_overflow_is_told_in_true_numbers(
     begin: Begin, family: str, wire: str, stream: bool
 ) -> None:
     """A prompt beyond the window is a 400 in the words that make clients compact."""
-    bridge = await begin(server=Server(family=family, window=50))
+    bridge = await begin(server=Server(family=family, window=50), prune=False)
     answer = await bridge.ask(wire, "word " * 100, stream=stream)
     assert answer.status == 400
     if wire == "anthropic":

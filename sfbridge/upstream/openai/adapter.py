@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.model import Capabilities, Health, ModelCard
+from sfbridge.core.stream import Piece
 from sfbridge.upstream.base import Call, Reception, Resources
 from sfbridge.upstream.http import Response
 from sfbridge.upstream.reading import OneBatch, note_model, read_pieces

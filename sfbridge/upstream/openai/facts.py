@@ -122,6 +122,7 @@ class Facts:
             or self._settings.max_output
             or None,
             extras=DIALECT,
+            prunes=True,
         )
 
     def tools(self, model: str) -> str:

@@ -173,7 +173,8 @@ _KNOWN: Final = (
     # the answer could not be read by the server itself
     _known(
         r"(?:error|failed to|fail(?:ure|ed) (?:in|while)) pars(?:e|ing) (?:a |the )?(?:tool|function) ?calls?"
-        r"|failed to parse (?:input at pos|messages)|invalid tool call",
+        r"|failed to parse (?:input at pos|messages)|invalid tool call"
+        r"|output that does not match the expected .{1,40} format",
         "upstream_failed", "upstream_tool_parse",
         "The model wrote a tool call that its server could not read",
         'Ask again; if it happens often, set tools = "emulated" for this upstream.', again=True,
@@ -318,6 +319,7 @@ def _overflow(searched: str, refusal: Refusal, asked: Asked, detail: str) -> Gat
             numbers = {name: int(value) for name, value in found.groupdict().items()}
             tokens = (numbers["n"] + numbers.get("more", 0), numbers["m"])
             break
+    counted = tokens is not None
     if tokens is None:
         if not _OVERFLOW_WORDS.search(text):
             return None
@@ -330,6 +332,7 @@ def _overflow(searched: str, refusal: Refusal, asked: Asked, detail: str) -> Gat
         _sentence("The prompt is too long for the model", one_line(refusal.words)),
         code="context_length_exceeded",
         tokens=tokens,
+        counted=counted,
         retriable=False,
         detail=detail,
     )

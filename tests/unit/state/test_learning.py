@@ -68,3 +68,11 @@ def test_models_are_forgotten_beyond_a_bound() -> None:
         learned.learn(model, 100, 200)
     assert learned.factor("b") == 1.0
     assert learned.factor("a") == learned.factor("c") == 2.0
+
+
+def test_a_refusal_teaches_at_once() -> None:
+    """When a prompt was refused with its true length, the next estimate is not below it again."""
+    learned = Learned()
+    learned.learn("m", 1000, 900)
+    learned.learn("m", 1000, 1300, sure=True)
+    assert learned.factor("m") >= 1.3
