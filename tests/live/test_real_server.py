@@ -422,7 +422,7 @@ async def test_an_overflow_is_told_in_the_clients_words(
     begin: Begin, running: Running, wire: str, stream: bool
 ) -> None:
     """A prompt beyond the window is a 400 in the words that make clients compact, with the server's numbers."""
-    bridge = await begin(running("noise"))
+    bridge = await begin(running("noise"), prune=False)
     prompt = "Once more. " * 1000
     own = await bridge.direct(
         "/v1/chat/completions", {"messages": [{"role": "user", "content": prompt}]}
