@@ -53,6 +53,8 @@ _encode = msgspec.json.Encoder().encode
 
 # Seconds that counting tokens waits for an upstream; clients send such requests by the dozen.
 _COUNT_PATIENCE: Final = 0.5
+# Tools with broken schemas that the log names, each once.
+_MOST_NAMED: Final = 200
 # Failures that another model may not share.
 _WORTH_A_FALLBACK: Final = frozenset(
     (
@@ -84,6 +86,7 @@ class Gateway:
         self._clock = clock
         self._jitter = jitter
         self._grudges = Grudges(clock.now)
+        self._broken: set[str] = set()
 
     async def count(self, request: ChatRequest) -> int:
         """The tokens of a prompt as the upstream would be sent it, estimated and never 0; with an upstream that
@@ -277,8 +280,19 @@ class Gateway:
         self.counters.add(outcome.notes)
         if outcome.calls and not outcome.faults:
             self.counters.add({"calls_delivered": len(outcome.calls)})
+        if outcome.notes.get("broken_schema"):
+            self._name_broken(call.name for call in outcome.calls)
         if repaired := sum(n for name, n in outcome.notes.items() if name in REPAIRS):
             self.counters.add({"json_repair_total": repaired})
+
+    def _name_broken(self, called: Iterable[str]) -> None:
+        """Tell the log once about a tool whose schema is none, so that its arguments go unchecked."""
+        for name in called:
+            if name not in self._broken and len(self._broken) < _MOST_NAMED:
+                self._broken.add(name)
+                _log.warning(
+                    "the schema of the tool %r is broken; its arguments go unchecked", name
+                )
 
     def _accepted(self, exchange: Exchange, plan: Plan, request: ChatRequest) -> _Accepted:
         return _Accepted(self, exchange, plan, request)
