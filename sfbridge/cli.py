@@ -149,7 +149,8 @@ def _loop() -> asyncio.AbstractEventLoop:
         import uvloop
     except ImportError:
         return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
+    fast: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return fast
 
 
 def explain_turn(arguments: argparse.Namespace) -> int:
