@@ -63,13 +63,16 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def emulated(self) -> tuple[str, ...]:
-        facts = {
-            "tools": self.dressed is not None and bool(self.asked.tools),
-            "shape": self.shape is not None,
-            "stop": bool(self.fitted.emulate_stop),
-            "stream": self.fitted.downgraded,
-        }
-        return tuple(name for name, holds in facts.items() if holds)
+        found: list[str] = []
+        if self.dressed is not None and self.asked.tools:
+            found.append("tools")
+        if self.shape is not None:
+            found.append("shape")
+        if self.fitted.emulate_stop:
+            found.append("stop")
+        if self.fitted.downgraded:
+            found.append("stream")
+        return tuple(found)
 
     def turn(self) -> Turn:
         """A reader for one answer of the upstream."""
@@ -107,7 +110,8 @@ class Exchange:
 
     def mark(self, step: str) -> None:
         """Note when a step was first reached."""
-        self._marks.setdefault(step, self._clock.now())
+        if step not in self._marks:
+            self._marks[step] = self._clock.now()
 
     def ms(self, step: str) -> int | None:
         """Milliseconds from the start to a step."""
@@ -123,6 +127,8 @@ class Exchange:
     @property
     def ignored(self) -> tuple[str, ...]:
         fitted = self.plan.fitted.ignored if self.plan else ()
+        if not self.trace.ignored:
+            return fitted
         return tuple(dict.fromkeys((*fitted, *self.trace.ignored)))
 
     @property
@@ -169,9 +175,11 @@ class Exchange:
             notes=dict(self.notes),
             prefix_broke=plan.broke if plan else "",
             faults=tuple(
-                f"{fault.name or 'answer'}: {problem}"[:300]
-                for fault in self.faults
-                for problem in fault.problems
+                [
+                    f"{fault.name or 'answer'}: {problem}"[:300]
+                    for fault in self.faults
+                    for problem in fault.problems
+                ]
             ),
             calls=tuple(self.called),
             prompt_estimate=plan.prompt_tokens if plan else 0,

@@ -11,7 +11,7 @@ write per read is what keeps a streamed chunk cheap.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -31,6 +31,10 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
 
     def merged(self, later: Usage) -> Usage:
         """This usage with every number that `later` knows."""
+        if later in (self, _UNKNOWN):
+            return self
+        if self == _UNKNOWN:
+            return later
 
         def pick(new: int | None, old: int | None) -> int | None:
             return old if new is None else new
@@ -59,6 +63,8 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
             estimated=self.estimated or other.estimated,
         )
 
+
+_UNKNOWN: Final = Usage()
 
 # ---- pieces
 

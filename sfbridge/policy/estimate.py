@@ -6,6 +6,7 @@ nothing. Right to some 20 % for prose and code; what the upstream bills replaces
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil
 from typing import Final
 
@@ -66,6 +67,7 @@ _CALL: Final = 12.0
 _RESULT: Final = 10.0
 
 
+@lru_cache(maxsize=256)
 def family_of(target: str) -> str:
     """The tokenizer family of an upstream's model name; empty when the name tells nothing."""
     name = target.lower()

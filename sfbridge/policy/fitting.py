@@ -7,7 +7,7 @@ flags hand over to emulation (`emulate`, `emulate_shape`, `emulate_stop`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -35,6 +35,7 @@ _LONGEST_NAME: Final = 64
 _MOST_NAMES: Final = 32
 
 _AUTO: Final = ToolChoice()
+_NO_KNOBS: Final = Sampling()
 
 
 class Fitted(Struct, frozen=True, kw_only=True):
@@ -94,7 +95,7 @@ def fit(request: ChatRequest, can: Capabilities) -> Fitted:
     )
     return Fitted(
         request=fitted,
-        ignored=_header_names(request.words.get(name, name) for name in ignored),
+        ignored=_header_names([request.words.get(name, name) for name in ignored]),
         emulate=emulate,
         emulate_shape=emulate_shape,
         emulate_stop=() if can.stop else request.stop,
@@ -106,26 +107,28 @@ def fit(request: ChatRequest, can: Capabilities) -> Fitted:
 
 def _knobs(request: ChatRequest, can: Capabilities) -> tuple[Sampling, list[str]]:
     """The sampling that is left, and our names of everything that was dropped."""
-    sampling = request.sampling
-    dropped = [
-        name
-        for name in Sampling.__struct_fields__
-        if name not in can.knobs and getattr(sampling, name) is not None
-    ]
-    if dropped:
-        sampling = replace(sampling, **dict.fromkeys(dropped))
+    sampling, dropped = request.sampling, []
+    if sampling != _NO_KNOBS:
+        dropped = [
+            name
+            for name in Sampling.__struct_fields__
+            if name not in can.knobs and getattr(sampling, name) is not None
+        ]
+        if dropped:
+            sampling = replace(sampling, **dict.fromkeys(dropped))
     if request.max_output is not None and not can.max_output:
         dropped.append("max_output")
     if request.thinking is not None and not can.thoughts:
         dropped.append("thinking")
-    passing = _passing(request, can)
-    dropped += (name for name in request.extras if name not in passing)
+    if request.extras:
+        passing = _passing(request, can)
+        dropped += (name for name in request.extras if name not in passing)
     return sampling, dropped
 
 
 def _passing(request: ChatRequest, can: Capabilities) -> dict[str, Raw]:
     """The unknown fields that the upstream reads as the client means them: those of its own dialect."""
-    if not can.extras or can.extras != request.dialect:
+    if not request.extras or not can.extras or can.extras != request.dialect:
         return {}
     # the vendor's own tools stand in the list by a path of their own
     return {name: raw for name, raw in request.extras.items() if not name.startswith("tools.")}
@@ -169,7 +172,9 @@ def _has_calls(messages: tuple[Message, ...]) -> bool:
     )
 
 
-def _header_names(names: Iterable[str]) -> tuple[str, ...]:
+def _header_names(names: Collection[str]) -> tuple[str, ...]:
     """The names, each once, without characters that do not belong into a header, in the same order."""
+    if not names:
+        return ()
     clean = (_UNFIT_FOR_HEADER.sub("", name[:1024])[:_LONGEST_NAME] for name in names)
     return tuple(dict.fromkeys(name for name in clean if name))[:_MOST_NAMES]

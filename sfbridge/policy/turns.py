@@ -27,8 +27,10 @@ def take_turns(messages: tuple[Message, ...], can: Capabilities) -> tuple[Messag
 
     With `alternation`, blank texts go, neighbours of one role become one turn with a blank line between
     their texts, and the user speaks first and last. System messages that may stay where they are do
-    not count as turns.
+    not count as turns. The very same tuple comes back when nothing had to be done.
     """
+    if _in_turn(messages):
+        return messages
     if not can.system_midway:
         messages = tuple([_as_user(m) if m.role == "system" else m for m in messages])
     if not can.alternation:
@@ -56,6 +58,19 @@ def joined(run: Iterable[Message]) -> tuple[Part, ...]:
                 # The border between two messages must survive renderers that glue texts together.
                 parts[start] = replace(head, text="\n\n" + head.text)
     return tuple(parts)
+
+
+def _in_turn(messages: tuple[Message, ...]) -> bool:
+    """Whether nothing is to be changed for anybody, as nearly always; one pass, nothing built."""
+    user_next = True
+    for message in messages:
+        if message.role != ("user" if user_next else "assistant") or not message.parts:
+            return False
+        for part in message.parts:
+            if _has_blanks(part):
+                return False
+        user_next = not user_next
+    return not user_next
 
 
 def _as_user(message: Message) -> Message:

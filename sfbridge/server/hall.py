@@ -65,15 +65,16 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     _keep(request, left=False)
     if not response.prepared:
         response.headers.update(answer_headers(request))
-    _log.info(
-        "%s %s %s %d %d ms%s",
-        exchange.id,
-        request.method,
-        request.path,
-        response.status,
-        exchange.elapsed_ms,
-        f" {exchange.plan.target.model}" if exchange.plan else "",
-    )
+    if _log.isEnabledFor(logging.INFO):
+        _log.info(
+            "%s %s %s %d %d ms%s",
+            exchange.id,
+            request.method,
+            request.path,
+            response.status,
+            exchange.elapsed_ms,
+            f" {exchange.plan.target.model}" if exchange.plan else "",
+        )
     return response
 
 
@@ -82,9 +83,10 @@ def _keep(request: web.Request, *, left: bool) -> None:
     asked = request.get(ASKED)
     if asked is None:
         return
-    contents = request.app[CONFIG].journal.contents
+    app = request.app
+    contents = app[CONFIG].journal.contents
     receipt = request[EXCHANGE].receipt(request[WIRE].name, asked, left=left, contents=contents)
-    request.app[JOURNAL].add(receipt)
+    app[JOURNAL].add(receipt)
 
 
 def answer_headers(request: web.Request) -> dict[str, str]:
@@ -170,10 +172,11 @@ def _from_http(request: web.Request, error: web.HTTPException) -> GatewayError:
 
 
 def _admit(request: web.Request) -> None:
-    server = request.app[CONFIG].server
+    app = request.app
+    server = app[CONFIG].server
     _check_host(request, server)
     _check_origin(request, server)
-    keys = request.app[KEYS]
+    keys = app[KEYS]
     if request.method == hdrs.METH_OPTIONS or request.path in OPEN_PATHS:
         request[KEY_ID] = ""
         return
@@ -183,8 +186,9 @@ def _admit(request: web.Request) -> None:
 def _check_host(request: web.Request, server: Server) -> None:
     """A page that rebinds its own name to 127.0.0.1 still sends that name; an address cannot be rebound."""
     name = _host_name(request.headers.get(hdrs.HOST, ""))
-    own = ("localhost", server.host.lower(), *map(str.lower, server.allowed_hosts))
-    if name in own or name.endswith(".localhost") or _is_address(name):
+    if name == "localhost" or name.endswith(".localhost") or _is_address(name):
+        return
+    if name in (server.host.lower(), *map(str.lower, server.allowed_hosts)):
         return
     raise GatewayError(
         "permission",

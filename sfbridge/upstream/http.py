@@ -82,6 +82,8 @@ class Response:
                     code="upstream_oversized",
                     retriable=False,
                 )
+            if self._raw.content.at_eof():
+                break  # most answers come in one read; the second would only say so
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def fault_body(self) -> bytes:
@@ -145,7 +147,7 @@ def post(
         headers=headers,
         timeout=timeout,
         allow_redirects=False,
-        skip_auto_headers=_NOT_AUTOMATIC,
+        skip_auto_headers=_to_skip(headers),
     )
     return Answered(sending, url)
 
@@ -163,9 +165,14 @@ def get(
         headers=headers,
         timeout=timeout,
         allow_redirects=False,
-        skip_auto_headers=_NOT_AUTOMATIC,
+        skip_auto_headers=_to_skip(headers),
     )
     return Answered(sending, url)
+
+
+def _to_skip(headers: Mapping[str, str]) -> tuple[str, ...] | None:
+    """What aiohttp must not add by itself. Being told costs it 1.5 us, so it is told only where it would."""
+    return None if "Accept-Encoding" in headers else _NOT_AUTOMATIC
 
 
 class Answered:

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import ClientSession, ClientTimeout
 from msgspec import Struct
+from multidict import CIMultiDict
 
 from sfbridge.core.errors import GatewayError
 from sfbridge.formats.salesforce import TokenAnswer, TokenClaims
@@ -47,9 +48,9 @@ _claims = msgspec.json.Decoder(TokenClaims)
 
 
 class Token(Struct, frozen=True, kw_only=True, eq=False):
-    """A token and what every request with it repeats. Times are of the monotonic clock."""
+    """A token and what every request with it repeats, in aiohttp's own form. Times are of the monotonic clock."""
 
-    headers: dict[str, str]
+    headers: CIMultiDict[str]
     api_url: str
     refresh_at: float
     expires_at: float
@@ -173,7 +174,7 @@ class Tokens:
             )
         now, life = self._clock(), lifetime(answer, self._wall())
         return Token(
-            headers={**self._headers, "Authorization": f"Bearer {value}"},
+            headers=CIMultiDict({**self._headers, "Authorization": f"Bearer {value}"}),
             api_url=self._org.api_url
             or safe_base(answer.api_instance_url or "")
             or DEFAULT_API_URL,

@@ -125,12 +125,13 @@ def whole_answer(body: bytes, asked: Asked) -> list[Piece]:
     generation = details.generations[0]
     if generation.content:
         out.append(Text(generation.content))
-    calls = Calls()
-    for invocation in generation.tool_invocations or ():
-        calls.add(invocation)
     raw = generation.parameters.end if generation.parameters is not None else ""
     reason = reason_of(raw)
-    out += calls.pieces(cut=reason == "length")
+    if generation.tool_invocations:
+        calls = Calls()
+        for invocation in generation.tool_invocations:
+            calls.add(invocation)
+        out += calls.pieces(cut=reason == "length")
     out.append(Closed(reason=reason, raw=raw, usage=usage))
     return out
 

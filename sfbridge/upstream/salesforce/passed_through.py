@@ -7,6 +7,8 @@ from typing import Final
 from sfbridge.core.stream import FinishReason, Usage
 from sfbridge.formats.salesforce import AnswerParameters, Number, Tokens
 
+_NONE: Final = Usage()
+
 _REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",
     "end_turn": "stop",
@@ -39,8 +41,8 @@ def reason_of(raw: str) -> FinishReason:
 def usage_of(parameters: AnswerParameters | None) -> Usage:
     """The counts in `usage`, else those beside it. Our `input` excludes tokens that were read from a cache."""
     if parameters is None:
-        return Usage()
-    if parameters.usage is not None and (found := _counts(parameters.usage)) != Usage():
+        return _NONE
+    if parameters.usage is not None and (found := _counts(parameters.usage)) != _NONE:
         return found
     return _counts(parameters)
 
@@ -69,4 +71,7 @@ def _counts(tokens: Tokens) -> Usage:
 
 
 def _first(*numbers: Number) -> int | None:
-    return next((int(number) for number in numbers if number is not None), None)
+    for number in numbers:
+        if number is not None:
+            return int(number)
+    return None

@@ -133,8 +133,10 @@ def _sampling(asked: Body) -> Sampling:
 
 
 def _stop(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    texts = (given,) if isinstance(given, str) else given or ()
-    return tuple(text for text in texts if text)
+    if not given:
+        return ()
+    texts = (given,) if isinstance(given, str) else given
+    return tuple([text for text in texts if text])
 
 
 def _thinking(effort: str | None) -> Thinking | None:
