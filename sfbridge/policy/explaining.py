@@ -74,7 +74,7 @@ def _lines(r: Receipt) -> Iterator[str]:
             f", and {r.answered_by} answered." if r.answered_by not in ("", r.target) else "."
         )
     if r.tools:
-        yield f"{r.tools} tools were offered."
+        yield f"{r.tools} tool{'s were' if r.tools > 1 else ' was'} offered."
     yield from (f"- {_EMULATED[what]}" for what in r.emulated)
     if r.ignored:
         yield f"- not honoured by the upstream: {', '.join(r.ignored)}"
