@@ -75,7 +75,9 @@ def create_app(config: Config, *, clock: Clock | None = None) -> web.Application
 
 
 async def _drain(app: web.Application) -> None:
-    await app[DRAINING].stop(app[CONFIG].server.shutdown_grace)
+    grace, open_answers = app[CONFIG].server.shutdown_grace, app[DRAINING].open
+    _log.info("stopping; %d open answers have %g s to finish", open_answers, grace)
+    await app[DRAINING].stop(grace)
 
 
 async def _lifetime(app: web.Application) -> AsyncIterator[None]:

@@ -33,6 +33,13 @@ class Server:
         self.process.send_signal(with_signal)
         return await self.ended()
 
+    async def says(self, words: str) -> None:
+        """Return when its log has a line with these words."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(20):
+            while words not in self.errors:
+                self.errors += (await self.process.stderr.readline()).decode()
+
     async def ended(self) -> int:
         assert self.process.stderr is not None
         async with asyncio.timeout(20):
@@ -113,10 +120,7 @@ async def test_a_second_signal_ends_the_grace(with_signal: int) -> None:
         async with http.post(server.url + PATHS["anthropic"], json=body) as answer:
             first = await answer.content.readany()
             server.process.send_signal(with_signal)
-            with contextlib.suppress(ClientError):
-                while True:  # until the first signal was heard: no new request is taken
-                    async with ClientSession() as other, other.get(server.url + "/healthz"):
-                        pass
+            await server.says("stopping")  # the first signal was heard
             ended = asyncio.create_task(server.stop(with_signal))
             found = heard("anthropic", 200, answer.headers, first + await answer.read())
         assert await ended == 0
