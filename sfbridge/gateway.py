@@ -270,7 +270,6 @@ class Gateway:
             "The model's answer was not usable, also after it was asked again: "
             + "; ".join(p for fault in outcome.faults for p in fault.problems)[:500],
             code="model_fault",
-            retriable=False,
         )
 
     def _count(self, exchange: Exchange, outcome: Outcome) -> None:
