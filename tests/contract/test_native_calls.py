@@ -71,7 +71,9 @@ async def test_a_request_that_keeps_failing_ends_in_plain_words(start: Any, wire
     model = "sfdc_ai__Defaultsandbox-bad-call"
     first = await ask(bridge.http, bridge.url, wire, model, ASK, tools=True)
     assert first.status == 502
-    assert "x-should-retry" not in first.headers  # a client may try again, and then hears plain words
+    assert (
+        "x-should-retry" not in first.headers
+    )  # a client may try again, and then hears plain words
     second = await ask(bridge.http, bridge.url, wire, model, ASK, tools=True)
     assert (second.status, second.whole, second.calls) == (200, True, [])
     assert "left out" in second.text
