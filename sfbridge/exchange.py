@@ -29,6 +29,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     rounds   how often a faulty answer is shown to the model and asked for again
     factor   what the estimate was multiplied with, from what this model reported before
     conversation  whose window is watched; empty where it is not
+    threads  the upstream keeps conversations of its own
     broke    where the prompt no longer begins as the conversation's last one did
     notes    what was done to the history, by name
     """
@@ -46,6 +47,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     factor: float
     window: int | None
     conversation: str
+    threads: bool
     broke: str
     notes: dict[str, int]
     prompt_tokens: int

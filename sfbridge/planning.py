@@ -132,6 +132,7 @@ class Planner:
             factor=factor,
             window=can.window,
             conversation=conversation,
+            threads=can.threads,
             broke=self._broke(conversation, final),
             notes=notes,
             prompt_tokens=tokens,

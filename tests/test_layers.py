@@ -24,7 +24,13 @@ ALLOWED = {
     "upstream": {"core", "formats", "config"},
     "exchange": {"core", "emulation", "policy", "state", "upstream"},
     "planning": {"core", "emulation", "exchange", "policy", "state", "upstream"},
-    "gateway": {"core", "emulation", "exchange", "planning", "policy", "state", "upstream"},
+    "tap": {"core", "exchange", "policy"},
+    "threads": {"core", "exchange", "policy", "state", "upstream"},
+    "asking": {"core", "exchange", "policy", "state", "upstream"},
+    "correcting": {"asking", "core", "emulation", "exchange", "state", "upstream"},
+    "gateway": {
+        "asking", "core", "correcting", "exchange", "planning", "policy", "state", "tap", "threads", "upstream",
+    },
     "sandbox": {"core", "formats"},
     "server": {
         "core", "formats", "config", "log", "wire", "emulation", "policy", "state", "upstream",

@@ -17,6 +17,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     system_midway system messages may stand between other messages
     prunes        nobody but us keeps conversations within the window, so long ones are cut here
     alternation   turns must alternate, the first one being the user's
+    threads       it keeps conversations of its own, which later calls may continue
     extras        the dialect (of a request) whose unknown top-level fields are passed on; empty: none's
     """
 
@@ -36,6 +37,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     window: int | None = None
     output_cap: int | None = None
     prunes: bool = False
+    threads: bool = False
     extras: str = ""
 
 

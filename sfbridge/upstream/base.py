@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 from msgspec import Struct
 
 from sfbridge.core.model import Capabilities, Health, ModelCard
-from sfbridge.core.request import ChatRequest
+from sfbridge.core.request import ChatRequest, Message
 from sfbridge.core.stream import Piece
 
 
@@ -30,13 +30,39 @@ class Trace:
         self.ignored: list[str] = []
 
 
+class Thread:
+    """An upstream's own conversation that a call continues; one per call.
+
+    handle  what the adapter left as `next` when this conversation's last turn was whole; None: nothing is known
+    fresh   the messages that the conversation has not seen; all of the request's when there is no handle
+    next    written by the adapter while it answers: with what the conversation can go on; None: it cannot
+
+    A handle is taken out while a call uses it, and put back only when the turn was whole. What it means, and
+    whether it still holds, is the adapter's affair.
+    """
+
+    __slots__ = ("fresh", "handle", "next")
+
+    def __init__(self, handle: object | None, fresh: tuple[Message, ...]) -> None:
+        self.handle = handle
+        self.fresh = fresh
+        self.next: object | None = None
+
+    def go_on(self, fresh: tuple[Message, ...], whole: tuple[Message, ...]) -> None:
+        """Let the next call follow this one: with the `fresh` messages, or with the `whole` where it must start anew."""
+        self.handle, self.next = self.next, None
+        self.fresh = whole if self.handle is None else fresh
+
+
 class Call(Struct, frozen=True, kw_only=True):
-    """One request to one upstream. `stream` says whether pieces are wanted as they come."""
+    """One request to one upstream. `stream` says whether pieces are wanted as they come; `thread` is there where
+    the upstream keeps conversations."""
 
     request: ChatRequest
     model: str
     stream: bool
     trace: Trace
+    thread: Thread | None = None
 
 
 class Reception(NamedTuple):
