@@ -16,7 +16,7 @@ from sfbridge.wire.base import Asked, Reply, Wire
 
 from .event_stream import EventStream
 from .hall import Handler, answer_headers, read_json, report
-from .keys import ASKED, CLOCK, CONFIG, DRAINING, EXCHANGE, GATEWAY, KEY_ID
+from .keys import ASKED, CLOCK, DRAINING, EXCHANGE, GENERATION, KEY_ID
 
 JSON_TYPE = "application/json; charset=utf-8"
 
@@ -36,7 +36,7 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
     wants_stream = asked.request.stream
     request[ASKED] = neutral = _identified(request, asked.request)
     # an unknown model is told at once, whatever state the upstream is in
-    app[GATEWAY].planner.targets(neutral.model)
+    request[GENERATION].gateway.planner.targets(neutral.model)
     reply = Reply(
         id=wire.answer_prefix + exchange.id.removeprefix("req_"),
         created=int(app[CLOCK].wall()),
@@ -53,7 +53,7 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
 def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
     """The request with its key's name, and without a stream where this client cannot read one."""
     key = request[KEY_ID]
-    forced = request.app[CONFIG].stream.force_json
+    forced = request[GENERATION].config.stream.force_json
     unreadable = bool(forced) and any(
         name == key or asked.caller.client.startswith(name) for name in forced
     )
@@ -64,9 +64,8 @@ def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
 
 
 async def _fold(request: web.Request, wire: Wire, asked: ChatRequest, reply: Reply) -> web.Response:
-    exchange, app = request[EXCHANGE], request.app
-    gateway, fold = app[GATEWAY], Fold()
-    with app[DRAINING].interruptible():
+    exchange, gateway, fold = request[EXCHANGE], request[GENERATION].gateway, Fold()
+    with request.app[DRAINING].interruptible():
         async with aclosing(gateway.answer(exchange, asked, call_ids(wire, exchange))) as answer:
             async for events in answer:
                 fold.feed(events)
@@ -76,14 +75,14 @@ async def _fold(request: web.Request, wire: Wire, asked: ChatRequest, reply: Rep
 async def _stream(
     request: web.Request, wire: Wire, asked: ChatRequest, reply: Reply
 ) -> web.StreamResponse:
-    exchange, gateway = request[EXCHANGE], request.app[GATEWAY]
+    exchange, gateway = request[EXCHANGE], request[GENERATION].gateway
     encoder = wire.encoder(reply)
     stream = EventStream(
         request,
         encoder,
         opening=lambda: exchange.opening(asked),
         headers=lambda: _stream_headers(request),
-        settings=request.app[CONFIG].stream,
+        settings=request[GENERATION].config.stream,
         clock=request.app[CLOCK],
     )
     async with stream:

@@ -19,7 +19,18 @@ from sfbridge.exchange import Exchange
 from sfbridge.policy.limits import presented
 from sfbridge.wire.base import Wire
 
-from .keys import ASKED, CLOCK, CONFIG, EXCHANGE, IDS, JOURNAL, KEY_ID, KEYS, ORIGIN, WIRE
+from .keys import (
+    ASKED,
+    CLOCK,
+    EXCHANGE,
+    GENERATION,
+    GENERATIONS,
+    IDS,
+    JOURNAL,
+    KEY_ID,
+    ORIGIN,
+    WIRE,
+)
 from .wires import wire_of
 
 _log = logging.getLogger("sfbridge.server")
@@ -44,6 +55,7 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     exchange = Exchange(f"req_{app[IDS].getrandbits(96):024x}", app[CLOCK])
     wire = wire_of(request)
     request[EXCHANGE], request[WIRE] = exchange, wire
+    request[GENERATION] = generation = app[GENERATIONS].now.enter()
     try:
         _admit(request)
         if request.method == hdrs.METH_OPTIONS:
@@ -62,20 +74,28 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:  # noqa: BLE001  one of the two places where the plan allows it
         _log.exception("%s %s %s failed", exchange.id, request.method, request.path)
         response = failed(request, _internal())
+    finally:
+        generation.leave()
     _keep(request, left=False)
     if not response.prepared:
         response.headers.update(answer_headers(request))
+    _tell(request, response.status)
+    return response
+
+
+def _tell(request: web.Request, status: int) -> None:
+    """One line for whoever runs the server."""
+    exchange = request[EXCHANGE]
     if _log.isEnabledFor(logging.INFO):
         _log.info(
             "%s %s %s %d %d ms%s",
             exchange.id,
             request.method,
             request.path,
-            response.status,
+            status,
             exchange.elapsed_ms,
             f" {exchange.plan.target.model}" if exchange.plan else "",
         )
-    return response
 
 
 def _keep(request: web.Request, *, left: bool) -> None:
@@ -84,7 +104,7 @@ def _keep(request: web.Request, *, left: bool) -> None:
     if asked is None:
         return
     app = request.app
-    contents = app[CONFIG].journal.contents
+    contents = request[GENERATION].config.journal.contents
     receipt = request[EXCHANGE].receipt(request[WIRE].name, asked, left=left, contents=contents)
     app[JOURNAL].add(receipt)
 
@@ -161,7 +181,7 @@ def _from_http(request: web.Request, error: web.HTTPException) -> GatewayError:
             allowed = error.headers.get(hdrs.ALLOW, "")
             message = f"{request.path} does not take {request.method}; it takes {allowed}."
         case "too_large":
-            limit = request.app[CONFIG].server.max_body
+            limit = request[GENERATION].config.server.max_body
             message = f"The body is larger than {limit} bytes (server.max_body)."
         case _:
             message = error.reason
@@ -172,11 +192,11 @@ def _from_http(request: web.Request, error: web.HTTPException) -> GatewayError:
 
 
 def _admit(request: web.Request) -> None:
-    app = request.app
-    server = app[CONFIG].server
+    generation = request[GENERATION]
+    server = generation.config.server
     _check_host(request, server)
     _check_origin(request, server)
-    keys = app[KEYS]
+    keys = generation.keys
     if request.method == hdrs.METH_OPTIONS or request.path in OPEN_PATHS:
         request[KEY_ID] = ""
         return

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from sfbridge import __version__
+from sfbridge.config import ConfigError, is_loopback
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.model import ModelCard
 from sfbridge.emulation import REPAIRS
@@ -20,7 +21,7 @@ from sfbridge.wire.anthropic.encode import count_body
 
 from .chat import JSON_TYPE
 from .hall import PROBES, read_json
-from .keys import CONFIG, DRAINING, GATEWAY, JOURNAL, WIRE
+from .keys import DRAINING, GENERATION, JOURNAL, RELOADING, WIRE
 
 _json = msgspec.json.Encoder()
 _DEFAULT_PAGE = 20
@@ -32,7 +33,7 @@ def _body(data: bytes, status: int = 200) -> web.Response:
 
 async def models(request: web.Request) -> web.Response:
     """The model list in the dialect of whoever asks."""
-    cards = request.app[GATEWAY].planner.routes.cards()
+    cards = request[GENERATION].gateway.planner.routes.cards()
     if request[WIRE].name != "anthropic":
         return _body(catalogue.openai_list(cards))
     query = request.query
@@ -55,7 +56,7 @@ def _limit(query: Mapping[str, str]) -> int:
 
 async def model(request: web.Request) -> web.Response:
     name = request.match_info["model"]
-    card: ModelCard = request.app[GATEWAY].planner.routes.card(name)
+    card: ModelCard = request[GENERATION].gateway.planner.routes.card(name)
     shown = msgspec.structs.replace(card, id=name) if name.startswith(PICKER_PREFIX) else card
     if request[WIRE].name == "anthropic":
         return _body(catalogue.anthropic_one(shown))
@@ -65,7 +66,7 @@ async def model(request: web.Request) -> web.Response:
 async def count_tokens(request: web.Request) -> web.Response:
     """Our estimate of a prompt as the upstream would be sent it; no vendor here counts for us."""
     asked = decode_count(await read_json(request, request[WIRE]), request.headers)
-    return _body(count_body(await request.app[GATEWAY].count(asked.request)))
+    return _body(count_body(await request[GENERATION].gateway.count(asked.request)))
 
 
 async def healthz(_: web.Request) -> web.Response:
@@ -77,7 +78,7 @@ async def readyz(request: web.Request) -> web.Response:
     """Whether a request would find its upstream: token held, surface known. 503 while not."""
     states: dict[str, Any] = {}
     ready = not request.app[DRAINING].stopping
-    for name, back in request.app[GATEWAY].planner.backs.items():
+    for name, back in request[GENERATION].gateway.planner.backs.items():
         health = await back.upstream.health()
         states[name] = {"ready": health.ready, "summary": health.summary, **health.facts}
         ready = ready and health.ready
@@ -87,14 +88,14 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def stats(request: web.Request) -> web.Response:
     """Totals since the start. `json_repair_total` is the sum of the repairs by name."""
-    totals = request.app[GATEWAY].counters.snapshot()
+    totals = request[GENERATION].gateway.counters.snapshot()
     repairs = sum(n for name, n in totals.items() if name in REPAIRS)
     return _body(_json.encode({"counters": {**totals, "json_repair_total": repairs}}))
 
 
 async def context(request: web.Request) -> web.Response:
     """How full the windows of the last conversations are, where sfbridge watches them."""
-    return _body(_json.encode(request.app[GATEWAY].contexts.snapshot()))
+    return _body(_json.encode(request[GENERATION].gateway.contexts.snapshot()))
 
 
 async def turns(request: web.Request) -> web.Response:
@@ -110,10 +111,31 @@ async def turn(request: web.Request) -> web.Response:
     if receipt is None:
         raise GatewayError(
             "not_found",
-            f"No turn {name!r} is remembered; the last {request.app[CONFIG].journal.keep} are (journal.keep).",
+            f"No turn {name!r} is remembered; the last {request[GENERATION].config.journal.keep} are (journal.keep).",
             code="turn_not_found",
         )
     return _body(_json.encode({"turn": receipt, "explanation": explain(receipt)}))
+
+
+async def reload(request: web.Request) -> web.Response:
+    """Read the configuration anew, for requests from now on. Only this machine may ask for it."""
+    if not is_loopback(request.remote or ""):
+        raise GatewayError(
+            "permission",
+            "The configuration is reloaded only for requests from this machine.",
+            code="loopback_only",
+            retriable=False,
+        )
+    try:
+        found = await request.app[RELOADING].reload()
+    except ConfigError as error:
+        raise GatewayError(
+            "invalid_request",
+            f"The configuration cannot be used, the old one stays: {error}",
+            code="configuration_refused",
+            retriable=False,
+        ) from None
+    return _body(_json.encode(found))
 
 
 async def probe(_: web.Request) -> web.Response:
@@ -131,6 +153,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/v1/context", context),
         web.get("/v1/sfbridge/turns", turns),
         web.get("/v1/sfbridge/turns/{id}", turn),
+        web.post("/v1/sfbridge/reload", reload),
         web.get("/models", models),
         web.get("/models/{model:.+}", model),
     ]

@@ -1,0 +1,74 @@
+"""The embedded sandbox org: a Salesforce org in miniature, on a loopback port of its own beside the server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from sfbridge.config import MOST_PORT, Config, ConfigError, section
+
+_log = logging.getLogger("sfbridge.server")
+
+SANDBOX_PORT: Final = 8001
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the sandbox org listens. Unless said otherwise it runs when an upstream points at it."""
+
+    enabled: bool | None = None
+    port: int = SANDBOX_PORT
+
+
+class Embedded:
+    """Starts the org when a configuration first wants it; it then runs, as it was started, until the server ends."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._url = ""
+
+    async def url(self, config: Config) -> str:
+        """Its base address, empty where this configuration does without. Raises ConfigError."""
+        own = Where.__struct_fields__
+        where = section({k: v for k, v in config.sandbox.items() if k in own}, Where, "sandbox")
+        wanted = any("sandbox" in table.values() for table in config.upstream.values())
+        if not (wanted if where.enabled is None else where.enabled):
+            return ""
+        if not 0 <= where.port <= MOST_PORT:
+            raise ConfigError(f"sandbox.port: {where.port} is not a port number")
+        table = {k: v for k, v in config.sandbox.items() if k not in own}
+        if not self._url:
+            self._url = await self._stack.enter_async_context(_running(table, where.port))
+        return self._url
+
+
+@asynccontextmanager
+async def _running(table: dict[str, Any], port: int) -> AsyncIterator[str]:
+    from sfbridge.sandbox import SandboxSettings, ScenarioError, create_org
+
+    try:
+        org = create_org(section(table, SandboxSettings, "sandbox"))
+    except ScenarioError as error:
+        raise ConfigError(f"sandbox.scenario: {error}") from None
+    runner = web.AppRunner(org, handler_cancellation=True, shutdown_timeout=0.5, access_log=None)
+    await runner.setup()
+    try:
+        await _bind(web.TCPSite(runner, "127.0.0.1", port), port)
+        bound = runner.addresses[0][1]
+        _log.info("the sandbox org listens on http://127.0.0.1:%d", bound)
+        yield f"http://127.0.0.1:{bound}"
+    finally:
+        await runner.cleanup()
+
+
+async def _bind(site: web.TCPSite, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigError(
+            f"sandbox.port: cannot listen on {port} ({error.strerror}); choose another, or 0 for any free one"
+        ) from None

@@ -1,0 +1,188 @@
+"""Opening what one configuration describes: the connection pool, the upstreams, the planner and the gateway."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.request import getproxies
+
+import msgspec
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+
+from sfbridge import __version__
+from sfbridge.config import Config, ConfigError, Http, Models, section
+from sfbridge.core.model import ModelCard
+from sfbridge.gateway import Gateway
+from sfbridge.planning import Back, NativeCalls, Numbers, Planner
+from sfbridge.policy.limits import KeyRing
+from sfbridge.policy.pruning import Pruning
+from sfbridge.policy.routing import Routes
+from sfbridge.state.clock import Clock
+from sfbridge.state.contexts import Contexts
+from sfbridge.state.counters import Counters
+from sfbridge.state.keeper import Keeper
+from sfbridge.state.learning import Learned
+from sfbridge.upstream import kind_of
+from sfbridge.upstream.base import Resources
+
+
+class Lasting(NamedTuple):
+    """What outlives a configuration: the clock, totals, what was learnt."""
+
+    clock: Clock
+    counters: Counters
+    contexts: Contexts
+    learned: Learned
+
+
+class Opened(NamedTuple):
+    """Who may enter, who answers, and the stack that closes it."""
+
+    keys: KeyRing
+    gateway: Gateway
+    stack: AsyncExitStack
+
+
+class _Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What every `[upstream.<name>]` table may say, whatever its kind."""
+
+    kind: str = ""
+    native_calls: NativeCalls = "repair"
+    prune: bool | None = None
+    supplement: str = ""
+    require_tools: bool = False
+
+
+async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
+    """Everything open, or ConfigError with the path of the fault and nothing open."""
+    keys = key_ring(config)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(_session(config.http))
+        keeper = await stack.enter_async_context(Keeper())
+        resources = Resources(
+            session=session,
+            clock=lasting.clock.now,
+            wall=lasting.clock.wall,
+            spawn=keeper.spawn,
+            sandbox=sandbox,
+        )
+        backs = {
+            name: await stack.enter_async_context(_connect(name, table, resources))
+            for name, table in config.upstream.items()
+        }
+        gateway = Gateway(
+            _planner(config, backs, lasting),
+            clock=lasting.clock,
+            jitter=random.random,
+            counters=lasting.counters,
+            contexts=lasting.contexts,
+        )
+        return Opened(keys, gateway, stack.pop_all())
+
+
+def key_ring(config: Config) -> KeyRing:
+    """Who may enter. Raises ConfigError."""
+    try:
+        return KeyRing(tuple(config.keys.items()))
+    except ValueError as error:
+        raise ConfigError(f"keys: {error}") from None
+
+
+def _planner(config: Config, backs: dict[str, Back], lasting: Lasting) -> Planner:
+    return Planner(
+        backs,
+        _routes(config, backs),
+        mark_key=installation_key(config),
+        numbers=Numbers(
+            rounds=config.tools.repair_rounds,
+            reserve=config.output.reserve,
+            floor=config.output.floor,
+            pruning=_pruning(config),
+        ),
+        learned=lasting.learned,
+    )
+
+
+def _session(http: Http) -> ClientSession:
+    connector = TCPConnector(
+        limit=http.connections,
+        limit_per_host=http.connections_per_host,
+        keepalive_timeout=http.idle_seconds,
+    )
+    return ClientSession(
+        connector=connector,
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(total=None),
+        headers={"User-Agent": f"sfbridge/{__version__}"},
+        # with it, aiohttp looks for a netrc file in a thread at every request; only a proxy needs it
+        trust_env=bool(getproxies()),
+    )
+
+
+@asynccontextmanager
+async def _connect(name: str, table: dict[str, Any], resources: Resources) -> AsyncIterator[Back]:
+    path = f"upstream.{name}"
+    common = section({k: table[k] for k in _Common.__struct_fields__ if k in table}, _Common, path)
+    settings = {k: v for k, v in table.items() if k not in _Common.__struct_fields__}
+    try:
+        kind = kind_of(common.kind)
+    except ValueError as error:
+        raise ConfigError(f"{path}.kind: {error}") from None
+    try:
+        connected = kind.connect(name, section(settings, kind.settings, path), resources)
+        async with connected as upstream:
+            yield Back(
+                upstream=upstream,
+                native_calls=common.native_calls,
+                prune=common.prune,
+                supplement=common.supplement,
+                require_tools=common.require_tools,
+            )
+    except ValueError as error:
+        raise ConfigError(f"{path}.{error}") from None
+
+
+def _routes(config: Config, backs: dict[str, Back]) -> Routes:
+    cards: list[tuple[str, ModelCard]] = [
+        (name, card) for name, back in backs.items() for card in back.upstream.models()
+    ]
+    fallbacks = {route.model: route.fallbacks for route in config.route}
+    default, aliases = config.models.default, config.models.aliases
+    named = {name.lower() for _, card in cards for name in (card.id, *card.aliases, card.target)}
+    if default == Models().default and default not in named | set(aliases) and cards:
+        default = cards[0][1].id  # nobody chose it, and nobody here has it
+    try:
+        return Routes(cards, default=default, aliases=aliases, fallbacks=fallbacks)
+    except ValueError as error:
+        raise ConfigError(f"models: {error}") from None
+
+
+def _pruning(config: Config) -> Pruning:
+    try:
+        return section(config.pruning, Pruning, "pruning")
+    except ValueError as error:
+        raise ConfigError(f"pruning: {error}") from None
+
+
+def installation_key(config: Config) -> bytes:
+    """A secret of this installation, the same after a restart: what no document could have been written for."""
+    digest = hashlib.blake2b(digest_size=32, person=b"sfbridge-mark")
+    for text in _secrets(config.upstream):
+        digest.update(text.encode() + b"\0")
+    for name, secret in sorted(config.keys.items()):
+        digest.update(f"{name}={secret}\0".encode())
+    return digest.digest()
+
+
+def _secrets(table: dict[str, Any]) -> Iterator[str]:
+    for name, value in sorted(table.items()):
+        if isinstance(value, dict):
+            yield from _secrets(value)
+        elif name.endswith("_file"):
+            yield Path(str(value)).expanduser().read_text(encoding="utf-8")
+        else:
+            yield f"{name}={value}"

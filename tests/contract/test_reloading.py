@@ -1,0 +1,172 @@
+"""A new configuration takes over without losing a request, or is refused and the old one stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+from msgspec.structs import replace
+from speak import PATHS, WIRES, body_of, heard
+
+from sfbridge.config import Config, ConfigError, section
+from sfbridge.sandbox import ORG, SandboxSettings, create_org
+from sfbridge.server.app import create_app
+
+RELOAD = "/v1/sfbridge/reload"
+
+
+class Desk:
+    """A server whose configuration the test rewrites; two orgs stand ready behind it."""
+
+    def __init__(self) -> None:
+        self.config = Config()
+        self.fault = ""
+        self.url = ""
+        self.orgs: list[web.Application] = []
+        self.urls: list[str] = []
+        self.runners: list[web.AppRunner] = []
+
+    def read(self) -> Config:
+        if self.fault:
+            raise ConfigError(self.fault)
+        return self.config
+
+    def of_org(self, number: int, **more: Any) -> Config:
+        upstream = {
+            "kind": "salesforce",
+            "my_domain": self.urls[number],
+            "client_id": "sandbox-client",
+            "client_secret": "sandbox-secret",
+            "surface": "gateway",
+        }
+        tables = {"upstream": {"salesforce": upstream}, "sandbox": {"enabled": False}, **more}
+        return section(tables, Config, "")
+
+    def asked(self, number: int) -> int:
+        return int(self.orgs[number][ORG].calls.count())
+
+
+async def listen(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5, access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner
+
+
+def address(runner: web.AppRunner) -> str:
+    return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    desk = Desk()
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            desk.orgs.append(create_org(SandboxSettings()))
+            desk.runners.append(await listen(stack, desk.orgs[-1]))
+            desk.urls.append(address(desk.runners[-1]))
+        desk.config = desk.of_org(0)
+        desk.url = address(await listen(stack, create_app(desk.config, reread=desk.read)))
+        yield desk
+
+
+async def reload(desk: Desk, http: ClientSession, **headers: str) -> tuple[int, Any]:
+    async with http.post(desk.url + RELOAD, headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_the_next_request_finds_the_new_configuration(desk: Desk) -> None:
+    """After a reload another org answers, and the changed paths are named without their values."""
+    async with ClientSession() as http:
+        body = body_of("openai", "gpt-4o")
+        async with http.post(desk.url + PATHS["openai"], json=body) as answer:
+            assert answer.status == 200
+        before = desk.asked(1)
+        desk.config = desk.of_org(1)
+        status, told = await reload(desk, http)
+        assert (status, told) == (
+            200,
+            {"changed": ["upstream.salesforce.my_domain"], "needs_restart": []},
+        )
+        async with http.post(desk.url + PATHS["openai"], json=body) as answer:
+            assert answer.status == 200
+        assert desk.asked(1) > before
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_open_requests_finish_on_the_old_upstream(desk: Desk, wire: str) -> None:
+    """A stream that was open at the reload is delivered whole by the org it began with, which then is let go."""
+    desk.config = desk.of_org(0, stream={"patience": 0.05, "keep_alive": 0.05})
+    async with ClientSession() as http:
+        await reload(desk, http)
+        body = body_of(wire, "sfdc_ai__Defaultsandbox-slow-1", stream=True)
+        async with http.post(desk.url + PATHS[wire], json=body) as answer:
+            first = await answer.content.readany()
+            desk.config = desk.of_org(1)
+            assert (await reload(desk, http))[0] == 200
+            assert heard(wire, 200, answer.headers, first + await answer.read()).whole
+        async with asyncio.timeout(5):
+            while desk.runners[0].server and desk.runners[0].server.connections:
+                await asyncio.sleep(0.005)
+
+
+async def test_a_broken_configuration_is_refused(desk: Desk) -> None:
+    """The path of the fault is told, and the old configuration goes on answering."""
+    async with ClientSession() as http:
+        for broken in ("surface", "kind"):
+            desk.config = desk.of_org(0)
+            desk.config.upstream["salesforce"][broken] = "nonsense"
+            status, told = await reload(desk, http)
+            assert status == 400
+            assert f"upstream.salesforce.{broken}" in told["error"]["message"]
+        desk.fault = "config.toml: not valid TOML: at line 3"
+        status, told = await reload(desk, http)
+        assert (status, told["error"]["code"]) == (400, "configuration_refused")
+        assert "line 3" in told["error"]["message"]
+        async with http.post(desk.url + PATHS["openai"], json=body_of("openai", "gpt-4o")) as now:
+            assert now.status == 200
+
+
+async def test_what_needs_a_restart_is_said(desk: Desk) -> None:
+    """A port cannot change while the server runs; the answer says so and everything else takes effect."""
+    desk.config = desk.of_org(0, keys={"me": "a-key-of-mine"})
+    desk.config = replace(desk.config, server=replace(desk.config.server, port=1234))
+    async with ClientSession() as http:
+        status, told = await reload(desk, http)
+        assert status == 200
+        assert told == {"changed": ["keys.me"], "needs_restart": ["server.port"]}
+        assert (await reload(desk, http))[0] == 401
+        status, told = await reload(desk, http, Authorization="Bearer a-key-of-mine")
+        assert (status, told["changed"]) == (200, [])
+
+
+async def test_web_pages_cannot_reload(desk: Desk) -> None:
+    """A page of another origin is turned away before anything is read."""
+    desk.fault = "was read"
+    async with ClientSession() as http:
+        status, told = await reload(desk, http, Origin="https://evil.example")
+    assert (status, told["error"]["code"]) == (403, "foreign_origin")
+
+
+async def test_reloads_under_load_lose_nothing(desk: Desk) -> None:
+    """Fifty requests and ten reloads at once: every request has its whole answer."""
+    async with ClientSession() as http:
+
+        async def ask(number: int) -> int:
+            body = body_of("openai", "gpt-4o", stream=bool(number % 2))
+            async with http.post(desk.url + PATHS["openai"], json=body) as answer:
+                heard("openai", answer.status, answer.headers, await answer.read())
+                return answer.status
+
+        async def turn_over() -> None:
+            for number in range(10):
+                desk.config = desk.of_org(number % 2)
+                assert (await reload(desk, http))[0] == 200
+
+        *found, _ = await asyncio.gather(*map(ask, range(50)), turn_over())
+    assert found == [200] * 50
