@@ -98,7 +98,7 @@ async def _stream(
                 raise
             report(exchange, error)
             exchange.error = error
-            return await stream.end(wire.failure(error, exchange.id))
+            return await stream.end(encoder.failure(error))
 
 
 def _stream_headers(request: web.Request) -> dict[str, str]:

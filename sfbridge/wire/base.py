@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from sfbridge.core.answer import Answer
 from sfbridge.core.errors import GatewayError
@@ -13,14 +13,35 @@ from sfbridge.core.request import ChatRequest
 from sfbridge.core.stream import Event, Usage
 
 
+class Chain(Struct, frozen=True, kw_only=True):
+    """Where an answer stands among kept ones, in protocols whose server keeps answers.
+
+    follows  the id of the answer that this one continues; empty: none
+    refers   ids of items of earlier answers that stand for the items themselves
+    items    what was sent this time, as raw JSON
+    store    the client's wish that the answer be kept; None: it did not say
+    """
+
+    follows: str = ""
+    refers: tuple[str, ...] = ()
+    items: tuple[Raw, ...] = ()
+    store: bool | None = None
+
+
 class Asked(Struct, frozen=True, kw_only=True):
-    """A decoded body: the neutral request, and what shapes the printing of the answer only."""
+    """A decoded body: the neutral request, and what shapes the printing of the answer only.
+
+    echo   fields of the body that the answer repeats, as raw JSON
+    chain  where the protocol's server keeps answers
+    """
 
     request: ChatRequest
     stream_usage: bool = False
+    echo: Mapping[str, Raw] = {}
+    chain: Chain | None = None
 
 
-class Reply(Struct, frozen=True, kw_only=True, gc=False):
+class Reply(Struct, frozen=True, kw_only=True):
     """The facts that every frame or body of one answer repeats. `created` is in epoch seconds."""
 
     id: str
@@ -28,6 +49,7 @@ class Reply(Struct, frozen=True, kw_only=True, gc=False):
     model: str
     request_id: str
     stream_usage: bool = False
+    echo: Mapping[str, Raw] = {}
 
 
 class Encoder(Protocol):
@@ -42,6 +64,9 @@ class Encoder(Protocol):
     def hold(self) -> bytes:
         """A frame without content that the client counts as progress; empty where the protocol has none."""
 
+    def failure(self, error: GatewayError) -> bytes:
+        """The frames that end the stream visibly unfinished."""
+
 
 class Wire(NamedTuple):
     """One client protocol.
@@ -51,7 +76,6 @@ class Wire(NamedTuple):
     encoder  Reply -> Encoder
     body     the whole answer as one JSON body
     fault    error and request id -> HTTP status and JSON body
-    failure  error and request id -> frames that end a stream visibly unfinished
     """
 
     name: str
@@ -62,4 +86,3 @@ class Wire(NamedTuple):
     encoder: Callable[[Reply], Encoder]
     body: Callable[[Answer, Reply], bytes]
     fault: Callable[[GatewayError, str], tuple[int, bytes]]
-    failure: Callable[[GatewayError, str], bytes]

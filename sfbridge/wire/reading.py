@@ -109,6 +109,11 @@ def mistyped(error: msgspec.ValidationError, prefix: str, spell: Spell) -> Gatew
     return invalid(spell(path), what)
 
 
+def fields(body: bytes) -> dict[str, Raw]:
+    """The top-level fields of a body that was read before, as raw JSON."""
+    return _shallow.decode(body)
+
+
 def extras(
     body: bytes, known: Collection[str], idle: Mapping[str, Collection[bytes]]
 ) -> dict[str, Raw]:
@@ -117,8 +122,15 @@ def extras(
     known  fields that are read, or that are no wishes
     idle   literals by field that say no more than the field's absence (`{"n": {b"1"}}`)
     """
+    return wishes(fields(body), known, idle)
+
+
+def wishes(
+    given: Mapping[str, Raw], known: Collection[str], idle: Mapping[str, Collection[bytes]]
+) -> dict[str, Raw]:
+    """The same of fields that are at hand already."""
     found: dict[str, Raw] = {}
-    for name, raw in _shallow.decode(body).items():
+    for name, raw in given.items():
         if name in known:
             continue
         literal = bytes(raw)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from msgspec import Raw, Struct
 
-from sfbridge.core.request import ChoiceMode, Tool, ToolChoice
+from sfbridge.core.request import ChoiceMode, Tool, ToolCall, ToolChoice
 
 from .frames import literal
 from .reading import invalid
 
 _EMPTY_SCHEMA: Final = Raw(b'{"type":"object"}')
+_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class Offer(Struct, frozen=True):
@@ -58,3 +60,15 @@ def settled(mode: ChoiceMode, name: str, parallel: bool, offer: Offer, path: str
             return ToolChoice(parallel=parallel)
         raise invalid(path, "a tool call is demanded, but there are no tools")
     return ToolChoice(mode, name, parallel)
+
+
+def call_of(call_id: str, name: str, arguments: str | None, path: str) -> ToolCall:
+    """A call of an earlier answer, whose arguments are a string at `path`; blank ones are no arguments."""
+    text = arguments or ""
+    if not text.strip():
+        return ToolCall(call_id, name, "{}")
+    try:
+        _object.decode(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        raise invalid(path, "must be a string that holds one JSON object") from None
+    return ToolCall(call_id, name, text)

@@ -92,7 +92,7 @@ def test_random_pieces_never_make_an_ungrammatical_stream(seed: int) -> None:
                 assert read(stream, dice) == spoken(wire, fold)
             elif stream:
                 error = GatewayError("upstream_failed", "It broke off.")
-                assert read(stream + wire.failure(error, "req_1"), dice) is None
+                assert read(stream + encoder.failure(error), dice) is None
     assert failed > 0
 
 

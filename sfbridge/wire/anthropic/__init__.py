@@ -6,7 +6,7 @@ from sfbridge.wire.base import Wire
 
 from .decode import decode
 from .encode import MessageEncoder, body
-from .faults import failure, fault
+from .faults import fault
 
 anthropic: Final = Wire(
     name="anthropic",
@@ -17,5 +17,4 @@ anthropic: Final = Wire(
     encoder=MessageEncoder,
     body=body,
     fault=fault,
-    failure=failure,
 )

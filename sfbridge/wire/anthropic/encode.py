@@ -8,6 +8,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from sfbridge.core.answer import Answer, AnswerPart
+from sfbridge.core.errors import GatewayError
 from sfbridge.core.request import TextPart, ThoughtPart, ToolCall
 from sfbridge.core.stream import (
     BlockEnded,
@@ -22,6 +23,8 @@ from sfbridge.core.stream import (
 )
 from sfbridge.wire.base import Reply
 from sfbridge.wire.frames import literal, quoted, sound
+
+from .faults import failure
 
 _REASONS: Final[Mapping[FinishReason, str]] = {
     "stop": "end_turn",
@@ -112,6 +115,10 @@ class MessageEncoder:
             self._place("text", _STARTS["text"], out)
         out.append(self._head + b'""}}\n\n')
         return b"".join(out)
+
+    def failure(self, error: GatewayError) -> bytes:
+        """The error event; no `message_stop` follows."""
+        return failure(error, self._reply.request_id)
 
     def _begin(self, event: BlockStarted, out: list[bytes]) -> None:
         out.append(self.open(Usage()))

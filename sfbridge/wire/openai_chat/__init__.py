@@ -6,7 +6,7 @@ from sfbridge.wire.base import Wire
 
 from .decode import decode
 from .encode import ChunkEncoder, body
-from .faults import failure, fault
+from .faults import fault
 
 openai_chat: Final = Wire(
     name="openai_chat",
@@ -17,5 +17,4 @@ openai_chat: Final = Wire(
     encoder=ChunkEncoder,
     body=body,
     fault=fault,
-    failure=failure,
 )

@@ -5,9 +5,8 @@ Paths are the client's own as they stand: `messages[0].content[1].text`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -24,15 +23,15 @@ from sfbridge.core.request import (
     ToolResult,
 )
 from sfbridge.formats import openai_chat as o
+from sfbridge.wire.pictures import picture
 from sfbridge.wire.reading import bracketed, invalid, mistyped
+from sfbridge.wire.tools import call_of
 
 DIALECT: Final = "openai_chat"
 Sent = o.RequestMessage[o.RequestPart] | o.RequestMessage[Raw]
 
 _part: Final[msgspec.json.Decoder[o.RequestPart]] = msgspec.json.Decoder(o.RequestPart)
 _type: Final = msgspec.json.Decoder(o.PartType)
-_object: Final = msgspec.json.Decoder(dict[str, Any])
-_DATA_URL: Final = re.compile(r"data:(?P<type>[^;,]*)(?P<more>[^,]*),(?P<data>.*)", re.DOTALL)
 
 
 class Conversation:
@@ -144,16 +143,7 @@ def _call(call: o.CallBody, path: str) -> ToolCall:
             f"{path}.type: calls of the kind {call.type!r} are not supported",
             param=path + ".type",
         )
-    text = function.arguments or ""
-    if not text.strip():
-        return ToolCall(call.id, function.name, "{}")
-    try:
-        _object.decode(text)
-    except (msgspec.MsgspecError, UnicodeEncodeError):
-        raise invalid(
-            path + ".function.arguments", "must be a string that holds one JSON object"
-        ) from None
-    return ToolCall(call.id, function.name, text)
+    return call_of(call.id, function.name, function.arguments, path + ".function.arguments")
 
 
 def _result(message: Sent, path: str) -> ToolResult:
@@ -166,12 +156,7 @@ def _image(part: o.ImageContent, path: str) -> ImagePart:
     given = part.image_url
     url = given if isinstance(given, str) else given.url
     place = path + (".image_url" if isinstance(given, str) else ".image_url.url")
-    if url.startswith(("http://", "https://")):
-        return ImagePart(address=url, path=path)
-    found = _DATA_URL.fullmatch(url)
-    if found is None or not found["more"].endswith(";base64"):
-        raise invalid(place, "must be an http(s) address or a base64 data: URL")
-    return ImagePart(media_type=found["type"], data=found["data"], path=path)
+    return picture(url, place, path)
 
 
 def _known(raw: Raw, path: str) -> o.RequestPart | OpaquePart:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sfbridge.core.answer import Answer
+from sfbridge.core.errors import GatewayError
 from sfbridge.core.request import TextPart, ThoughtPart, ToolCall
 from sfbridge.core.stream import (
     BlockEnded,
@@ -20,6 +21,8 @@ from sfbridge.core.stream import (
 )
 from sfbridge.wire.base import Reply
 from sfbridge.wire.frames import literal, quoted, sound
+
+from .faults import failure
 
 _REASONS: Final[Mapping[FinishReason, str]] = {
     "stop": "stop",
@@ -81,6 +84,10 @@ class ChunkEncoder:
     def hold(self) -> bytes:
         """Nothing: these clients count any byte as progress, so comments are enough."""
         return b""
+
+    def failure(self, error: GatewayError) -> bytes:
+        """The error in place of a chunk; no `[DONE]` follows."""
+        return failure(error)
 
     def _role(self, content: bytes) -> bytes:
         self._open = True

@@ -40,24 +40,25 @@ def fault(error: GatewayError, request_id: str) -> tuple[int, bytes]:  # noqa: A
     return _FAULTS[error.kind].status, _envelope(error)
 
 
-def failure(error: GatewayError, request_id: str) -> bytes:  # noqa: ARG001  # as above
+def failure(error: GatewayError) -> bytes:
     """The last frame of a stream that fails; no `[DONE]` follows, so that nobody takes it for whole."""
     return b"data: " + _envelope(error) + b"\n\n"
 
 
-def _envelope(error: GatewayError) -> bytes:
+def error_body(error: GatewayError) -> dict[str, str | None]:
+    """What the envelope says."""
     row = _FAULTS[error.kind]
     overflow = error.kind == "context_overflow"
-    return literal(
-        {
-            "error": {
-                "message": sound(_overflow(error) if overflow else error.message),
-                "type": row.type,
-                "param": error.param and sound(error.param),
-                "code": row.code if overflow else error.code or row.code,
-            }
-        }
-    )
+    return {
+        "message": sound(_overflow(error) if overflow else error.message),
+        "type": row.type,
+        "param": error.param and sound(error.param),
+        "code": row.code if overflow else error.code or row.code,
+    }
+
+
+def _envelope(error: GatewayError) -> bytes:
+    return literal({"error": error_body(error)})
 
 
 def _overflow(error: GatewayError) -> str:

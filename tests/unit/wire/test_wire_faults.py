@@ -6,7 +6,7 @@ import json
 from typing import Any, get_args
 
 import pytest
-from wire_streams import records
+from wire_streams import REPLY, records
 
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.wire import WIRES
@@ -125,7 +125,7 @@ def test_overflow_without_numbers_keeps_the_head(wire: Wire, head: str) -> None:
 def test_a_failing_stream_ends_visibly_unfinished(wire: Wire) -> None:
     """The last record holds the envelope and nothing that a client takes for an end follows."""
     error = GatewayError("upstream_failed", "Line one.\n\ndata: [DONE]\n\n")
-    ((event, data),) = records(wire.failure(error, "req_1"))
+    ((event, data),) = records(wire.encoder(REPLY).failure(error))
     assert event == ("error" if wire is anthropic else "")
     assert json.loads(data) == json.loads(wire.fault(error, "req_1")[1])
 
