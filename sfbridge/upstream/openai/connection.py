@@ -21,7 +21,8 @@ from aiohttp import (
 
 from sfbridge.core.errors import GatewayError
 from sfbridge.upstream.base import Resources
-from sfbridge.upstream.http import Response, post
+from sfbridge.upstream.http import Response, post_along
+from sfbridge.upstream.lane import Lane
 
 from .faults import LOADING, Asked, fault
 from .settings import Address, Settings
@@ -47,18 +48,16 @@ class Connection:
         resources: Resources,
         standing: Standing,
     ) -> None:
-        self._address = address
-        self._headers = headers
-        self._session = resources.session
         self._clock, self._wall = resources.clock, resources.wall
         self._patience = settings.connect_retry_seconds
         self._standing = standing
-        self._timeout = ClientTimeout(
+        timeout = ClientTimeout(
             total=None,
             connect=settings.read_timeout,
             sock_connect=settings.connect_timeout,
             sock_read=settings.read_timeout,
         )
+        self._lane = Lane(resources.session, address.chat, headers=headers, timeout=timeout)
 
     @asynccontextmanager
     async def accepted(self, body: bytes, asked: Asked) -> AsyncIterator[Response]:
@@ -78,9 +77,7 @@ class Connection:
 
     @asynccontextmanager
     async def _open(self, body: bytes, asked: Asked) -> AsyncIterator[Response]:
-        url = self._address.chat
-        sent = post(self._session, url, body, headers=self._headers, timeout=self._timeout)
-        async with sent as response:
+        async with post_along(self._lane, body) as response:
             if response.status != 200:
                 told = await response.fault_body()
                 raise fault(response.status, response.headers, told, asked, self._wall())

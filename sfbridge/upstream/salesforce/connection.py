@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from types import TracebackType
+from typing import Final
 
 from aiohttp import ClientTimeout
 from yarl import URL
 
 from sfbridge.upstream.base import Resources, Trace
-from sfbridge.upstream.http import Answered, Response, post
+from sfbridge.upstream.http import Answered, Response, post_along
+from sfbridge.upstream.lane import Lane
 
 from .auth import Token, Tokens
 from .faults import Asked, Unauthorised, fault, traces
 from .settings import Settings
+
+# Paths hold model names, and those come from clients.
+_MOST_LANES: Final = 256
 
 
 class Connection:
@@ -23,6 +27,8 @@ class Connection:
         self.tokens = tokens
         self._session = resources.session
         self.wall = resources.wall
+        self._token: Token | None = None
+        self._lanes: dict[str, Lane] = {}
         self._timeout = ClientTimeout(
             total=None,
             sock_connect=settings.connect_timeout,
@@ -34,8 +40,17 @@ class Connection:
         return Accepted(self, path, body, asked, trace)
 
     def post(self, token: Token, path: str, body: bytes) -> Answered:
-        url = _url(token.api_url, path)
-        return post(self._session, url, body, headers=token.headers, timeout=self._timeout)
+        lanes = self._lanes
+        if token is not self._token:
+            self._token = token
+            lanes.clear()
+        lane = lanes.get(path)
+        if lane is None:
+            url = URL(token.api_url + path, encoded=True)
+            lane = Lane(self._session, url, headers=token.headers, timeout=self._timeout)
+            if len(lanes) < _MOST_LANES:
+                lanes[path] = lane
+        return post_along(lane, body)
 
 
 class Accepted:
@@ -83,8 +98,3 @@ class Accepted:
             response.close()
         wall = self._connection.wall()
         raise fault(response.status, response.headers, told, self._asked, wall)
-
-
-@lru_cache(maxsize=256)
-def _url(base: str, path: str) -> URL:
-    return URL(base + path, encoded=True)
