@@ -16,6 +16,7 @@ from .policy.estimate import estimate, family_of
 from .policy.fitting import Fitted
 from .policy.routing import Target
 from .state.clock import Clock
+from .state.gates import Ticket
 from .upstream.base import Trace, Upstream
 
 _MOST_CONTENT = 4000
@@ -97,6 +98,7 @@ class Exchange:
         self.retries = 0
         self.attempts = 0
         self.rounds = 0
+        self.tickets: list[Ticket] = []
         self.forced_json = False
         self.plan: Plan | None = None
         self.error: GatewayError | None = None
@@ -146,6 +148,11 @@ class Exchange:
         return int((self._marks.get("accepted", self._clock.now()) - asked) * 1000)
 
     @property
+    def queued_ms(self) -> int:
+        """Milliseconds in queues, until now or in all."""
+        return int(sum([ticket.waited for ticket in self.tickets]) * 1000)
+
+    @property
     def elapsed_ms(self) -> int:
         return int((self._clock.now() - self._marks["started"]) * 1000)
 
@@ -173,6 +180,7 @@ class Exchange:
             attempts=self.attempts,
             retries=self.retries,
             rounds=self.rounds,
+            queued_ms=self.queued_ms,
             auth_refreshes=self.trace.auth_refreshes,
             notes=dict(self.notes),
             prefix_broke=plan.broke if plan else "",

@@ -27,6 +27,7 @@ from .policy.routing import Target
 from .state.clock import Clock
 from .state.contexts import Contexts
 from .state.counters import Counters
+from .state.gates import Ticket
 from .tap import Tap
 from .threads import Threads
 from .upstream.base import Thread
@@ -88,7 +89,8 @@ class Gateway:
             target, spoken = targets.pop(0), False
             try:
                 exchange.plan = plan = await self._prepare(exchange, request, target)
-                async with aclosing(self._one(exchange, plan, make_id)) as answer:
+                ticket = self._ticket(exchange, request, target)
+                async with ticket, aclosing(self._one(exchange, plan, make_id)) as answer:
                     async for events in answer:
                         spoken = True
                         yield events
@@ -105,6 +107,13 @@ class Gateway:
             else:
                 self._told(exchange, overflow=False)
                 return
+
+    def _ticket(self, exchange: Exchange, request: ChatRequest, target: Target) -> Ticket:
+        """A place for the whole answer: one that had to queue again for its correction could be lost half said."""
+        caller = request.caller
+        ticket = self.planner.backs[target.upstream].gate.ticket(caller.key_id or caller.client)
+        exchange.tickets.append(ticket)
+        return ticket
 
     def _outgrew(self, exchange: Exchange, error: GatewayError) -> bool:
         """Whether a prompt was too long though it was estimated to fit: then its true length is learnt, and it is

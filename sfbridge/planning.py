@@ -20,6 +20,7 @@ from .policy.prefix import conversation_key, trail, where_broke
 from .policy.pruning import Measure, Memory, Pruning, prune
 from .policy.routing import Routes, Target
 from .policy.window import RESERVE, cap_output
+from .state.gates import Gate
 from .state.learning import Learned
 from .state.memories import Memories
 from .upstream.base import Upstream
@@ -32,12 +33,14 @@ NativeCalls = Literal["repair", "pass", "refuse"]
 class Back(Struct, frozen=True, kw_only=True):
     """One upstream and what its configuration says about it beyond the adapter's own settings.
 
+    gate           how many calls it takes at a time, and who waits
     prune          whether long histories are cut to the window; None: where the adapter wants it
     supplement     text for the end of the system prompt, for small models that stop early; empty: none
     require_tools  demand a call while a tool loop is under way
     """
 
     upstream: Upstream
+    gate: Gate
     native_calls: NativeCalls = "repair"
     prune: bool | None = None
     supplement: str = ""

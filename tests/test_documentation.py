@@ -133,6 +133,9 @@ def test_defaults_in_the_configuration_file_are_the_defaults() -> None:
             "prune",
             "supplement",
             "require_tools",
+            "in_flight",
+            "queue",
+            "queue_seconds",
         },
         "sandbox": {"enabled", "port"},
     }

@@ -41,6 +41,10 @@ ALLOWED = {
     "__main__": {"cli"},
     "__init__": set(),
 }  # fmt: skip
+# keys of every [upstream.<name>], whatever its kind
+EVERY_UPSTREAM = (
+    "native_calls", "prune", "supplement", "require_tools", "in_flight", "queue", "queue_seconds",
+)  # fmt: skip
 PURE = {"core", "formats", "wire", "emulation", "policy"}
 IMPURE = {"asyncio", "aiohttp", "time", "random", "uuid", "os", "socket", "threading"}
 WITH_WEB = {"server", "sandbox", "cli"}
@@ -146,7 +150,7 @@ def test_every_key_of_the_shipped_configuration_is_known() -> None:
     from sfbridge.upstream import kind_of
 
     table = dict(config.upstream["salesforce"])
-    for key in ("native_calls", "prune", "supplement", "require_tools"):
+    for key in EVERY_UPSTREAM:
         table.pop(key)  # of every upstream; the application reads them
     section(table, kind_of(table.pop("kind")).settings, "upstream.salesforce")
     local = dict(config.upstream["local"])

@@ -23,6 +23,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     notes      corrections and findings by the names of `emulation`, history repairs among them
     prefix_broke  where the prompt no longer begins as the conversation's last one did
     attempts   upstream calls that were begun; `rounds` of them because an answer was faulty
+    queued_ms  how long it waited for a place at its upstreams' gates
     tokens     as reported, `estimated` where we counted ourselves
     """
 
@@ -46,6 +47,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: int = 0
     retries: int = 0
     rounds: int = 0
+    queued_ms: int = 0
     auth_refreshes: int = 0
     notes: dict[str, int] = {}
     prefix_broke: str = ""

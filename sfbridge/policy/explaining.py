@@ -78,6 +78,8 @@ def _lines(r: Receipt) -> Iterator[str]:
     yield from (f"- {_EMULATED[what]}" for what in r.emulated)
     if r.ignored:
         yield f"- not honoured by the upstream: {', '.join(r.ignored)}"
+    if r.queued_ms:
+        yield f"It waited {r.queued_ms} ms for a free place at {r.upstream}."
     yield _path(r)
     for name, number in r.notes.items():
         yield f"- {_note(name)}" + (f" ({number} times)" if number > 1 else "")

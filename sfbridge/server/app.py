@@ -14,6 +14,7 @@ from sfbridge.config import Config
 from sfbridge.state.clock import Clock, SystemClock
 from sfbridge.state.contexts import Contexts
 from sfbridge.state.counters import Counters
+from sfbridge.state.gates import Gates
 from sfbridge.state.journal import Journal
 from sfbridge.state.keeper import Keeper
 from sfbridge.state.learning import Learned
@@ -69,7 +70,14 @@ async def _open(
     app: web.Application, stack: AsyncExitStack, config: Config, reread: Callable[[], Config]
 ) -> None:
     """What outlives every configuration, then the generation of this one."""
-    lasting = Lasting(clock=app[CLOCK], counters=Counters(), contexts=Contexts(), learned=Learned())
+    clock = app[CLOCK]
+    lasting = Lasting(
+        clock=clock,
+        gates=Gates(clock),
+        counters=Counters(),
+        contexts=Contexts(),
+        learned=Learned(),
+    )
     embedded = Embedded(stack)
     keeper = await stack.enter_async_context(Keeper())
     first = Generation(config, await opened(config, lasting, await embedded.url(config)))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import getproxies
 
-import msgspec
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from sfbridge import __version__
@@ -24,6 +23,7 @@ from sfbridge.policy.routing import Routes
 from sfbridge.state.clock import Clock
 from sfbridge.state.contexts import Contexts
 from sfbridge.state.counters import Counters
+from sfbridge.state.gates import Gate, Gates, Passage, check
 from sfbridge.state.keeper import Keeper
 from sfbridge.state.learning import Learned
 from sfbridge.upstream import kind_of
@@ -31,9 +31,10 @@ from sfbridge.upstream.base import Resources
 
 
 class Lasting(NamedTuple):
-    """What outlives a configuration: the clock, totals, what was learnt."""
+    """What outlives a configuration: the clock, totals, what was learnt, who is inside."""
 
     clock: Clock
+    gates: Gates
     counters: Counters
     contexts: Contexts
     learned: Learned
@@ -47,7 +48,7 @@ class Opened(NamedTuple):
     stack: AsyncExitStack
 
 
-class _Common(msgspec.Struct, frozen=True, kw_only=True):
+class _Common(Passage, frozen=True, kw_only=True):
     """What every `[upstream.<name>]` table may say, whatever its kind."""
 
     kind: str = ""
@@ -70,8 +71,11 @@ async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
             spawn=keeper.spawn,
             sandbox=sandbox,
         )
+        passages = {name: _common(name, table) for name, table in config.upstream.items()}
         backs = {
-            name: await stack.enter_async_context(_connect(name, table, resources))
+            name: await stack.enter_async_context(
+                _connect(name, table, resources, lasting.gates.gate(name))
+            )
             for name, table in config.upstream.items()
         }
         gateway = Gateway(
@@ -81,6 +85,8 @@ async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
             counters=lasting.counters,
             contexts=lasting.contexts,
         )
+        for name, passage in passages.items():
+            lasting.gates.gate(name).adjust(passage)
         return Opened(keys, gateway, stack.pop_all())
 
 
@@ -123,10 +129,21 @@ def _session(http: Http) -> ClientSession:
     )
 
 
-@asynccontextmanager
-async def _connect(name: str, table: dict[str, Any], resources: Resources) -> AsyncIterator[Back]:
+def _common(name: str, table: dict[str, Any]) -> _Common:
     path = f"upstream.{name}"
-    common = section({k: table[k] for k in _Common.__struct_fields__ if k in table}, _Common, path)
+    found = section({k: table[k] for k in _Common.__struct_fields__ if k in table}, _Common, path)
+    try:
+        check(found)
+    except ValueError as error:
+        raise ConfigError(f"{path}.{error}") from None
+    return found
+
+
+@asynccontextmanager
+async def _connect(
+    name: str, table: dict[str, Any], resources: Resources, gate: Gate
+) -> AsyncIterator[Back]:
+    path, common = f"upstream.{name}", _common(name, table)
     settings = {k: v for k, v in table.items() if k not in _Common.__struct_fields__}
     try:
         kind = kind_of(common.kind)
@@ -137,6 +154,7 @@ async def _connect(name: str, table: dict[str, Any], resources: Resources) -> As
         async with connected as upstream:
             yield Back(
                 upstream=upstream,
+                gate=gate,
                 native_calls=common.native_calls,
                 prune=common.prune,
                 supplement=common.supplement,
