@@ -71,10 +71,10 @@ async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
             spawn=keeper.spawn,
             sandbox=sandbox,
         )
-        passages = {name: _common(name, table) for name, table in config.upstream.items()}
+        common = {name: _common(name, table) for name, table in config.upstream.items()}
         backs = {
             name: await stack.enter_async_context(
-                _connect(name, table, resources, lasting.gates.gate(name))
+                _connect(name, table, common[name], resources, lasting.gates.gate(name))
             )
             for name, table in config.upstream.items()
         }
@@ -85,7 +85,7 @@ async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
             counters=lasting.counters,
             contexts=lasting.contexts,
         )
-        for name, passage in passages.items():
+        for name, passage in common.items():
             lasting.gates.gate(name).adjust(passage)
         return Opened(keys, gateway, stack.pop_all())
 
@@ -141,9 +141,9 @@ def _common(name: str, table: dict[str, Any]) -> _Common:
 
 @asynccontextmanager
 async def _connect(
-    name: str, table: dict[str, Any], resources: Resources, gate: Gate
+    name: str, table: dict[str, Any], common: _Common, resources: Resources, gate: Gate
 ) -> AsyncIterator[Back]:
-    path, common = f"upstream.{name}", _common(name, table)
+    path = f"upstream.{name}"
     settings = {k: v for k, v in table.items() if k not in _Common.__struct_fields__}
     try:
         kind = kind_of(common.kind)
