@@ -109,11 +109,13 @@ class Lane:
             connection = await connector.connect(self._request, [], self.timeout)
         except TimeoutError as error:
             raise ConnectionTimeoutError(f"no connection to {self.url.host} in time") from error
+        landed = None
         try:
-            return await self._exchange(connection, body)
-        except BaseException:
-            connection.close()
-            raise
+            landed = await self._exchange(connection, body)
+            return landed
+        finally:
+            if landed is None:
+                connection.close()
 
     async def _exchange(self, connection: Connection, body: bytes) -> Landed:
         protocol, transport = connection.protocol, connection.transport
