@@ -8,14 +8,14 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from . import __version__, log
-from .config import Config, ConfigError, load, section
+from .config import Config, ConfigError, load, secrets_of, section
 from .core.errors import GatewayError
 
 _log = logging.getLogger("sfbridge")
@@ -83,7 +83,7 @@ def serve(arguments: argparse.Namespace) -> int:
     from .server.app import create_app
 
     config = _configuration(arguments)
-    _configure_log(config)
+    log.configure(config.log.level, secrets_of(config), config.log.format)
     _run(create_app(config), config.server.host, config.server.port, config)
     return 0
 
@@ -95,23 +95,6 @@ def _configuration(arguments: argparse.Namespace) -> Config:
     given = {name: getattr(arguments, name) for name in ("host", "port")}
     sets = [f"server.{name}={value}" for name, value in given.items() if value is not None]
     return load(path, sets=[*arguments.set, *sets])
-
-
-def _configure_log(config: Config) -> None:
-    try:
-        log.configure(config.log.level, [*config.keys.values(), *_secret_values(config.upstream)])
-    except ValueError:
-        raise ConfigError(
-            f"log.level: {config.log.level!r} is not a level (debug, info, warning, error)"
-        ) from None
-
-
-def _secret_values(table: dict[str, Any]) -> Iterator[str]:
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _secret_values(value)
-        elif "secret" in name or "key" in name or "token" in name:
-            yield str(value)
 
 
 def _run(app: web.Application, host: str, port: int, config: Config) -> None:

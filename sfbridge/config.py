@@ -10,9 +10,10 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -20,6 +21,9 @@ from msgspec import Struct, field
 T = TypeVar("T")
 
 ENV_PREFIX: Final = "SFBRIDGE_"
+# Ending of keys that name a file with the value of the key without it.
+FILE: Final = "_file"
+_SECRET_WORDS: Final = ("secret", "key", "token", "password", "client_id")
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`(?: - at `\$\.?([^`]*)`)?")
 _WRONG: Final = re.compile(r"^(.*?)(?: - at `\$\.?([^`]*)`)?$", re.DOTALL)
 
@@ -106,7 +110,10 @@ class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    level: str = "info"
+    """`format`: "text" for people, "json" for programs; "auto" is text on a terminal and JSON lines elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
 
 
 def _sandbox_upstream() -> dict[str, dict[str, Any]]:
@@ -247,6 +254,28 @@ def _check(config: Config) -> None:
     for name, secret in config.keys.items():
         if len(secret) < 8:
             raise ConfigError(f"keys.{name}: a key needs at least 8 characters")
+
+
+def secrets_of(config: Config) -> Iterator[str]:
+    """Every secret of the configuration, those in files included where they can be read."""
+    yield from config.keys.values()
+    yield from _secret_values(config.upstream)
+
+
+def _secret_values(table: dict[str, Any]) -> Iterator[str]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _secret_values(value)
+        elif isinstance(value, str) and is_secret(name):
+            yield value
+        elif isinstance(value, str) and is_secret(name.removesuffix(FILE)) and value:
+            with suppress(OSError, UnicodeDecodeError):
+                yield Path(value).expanduser().read_text(encoding="utf-8").strip()
+
+
+def is_secret(key: str) -> bool:
+    """Whether the value of a key of that name is to be shown to nobody; `…_file` only names a place."""
+    return key.endswith(_SECRET_WORDS)
 
 
 def is_loopback(host: str) -> bool:

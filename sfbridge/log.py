@@ -1,11 +1,25 @@
-"""Logging set-up. Secrets are taken out at the sink, so that tracebacks cannot carry them either."""
+"""Logging set-up: lines for people on a terminal, JSON lines elsewhere, and nothing secret in either.
+
+Secrets and quotations of conversations are taken out at the sink, so that no room has to think of it and
+tracebacks cannot carry them either.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
-from typing import Final
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct, to_builtins
+
+from .policy.quoting import without_quotes
+
+Format = Literal["auto", "text", "json"]
 
 # Bearer values, JSON Web Tokens, and key-like words of the vendors.
 _SHAPES: Final = re.compile(
@@ -13,26 +27,88 @@ _SHAPES: Final = re.compile(
 )
 HIDDEN: Final = "[hidden]"
 
+# What was said in the request that is being answered; set per request, seen by every line written for it.
+SAID: Final[ContextVar[Callable[[], Iterable[str]] | None]] = ContextVar("said", default=None)
+
+_encode = msgspec.json.Encoder().encode
+
 
 class Redaction(logging.Formatter):
-    """Formats as usual, then hides the given secrets and whatever looks like a token."""
+    """Lines for people, without the given secrets, whatever looks like a token, and what was said.
+
+    A message that is a Struct is trusted to quote nothing: its maker has seen to it.
+    """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-        known = sorted({s for s in secrets if len(s) >= 6}, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
+        self._secrets: set[str] = set()
+        self._known: re.Pattern[str] | None = None
+        self.hide(secrets)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Hide these too, beside those that are hidden already: old secrets stay secret after a reload."""
+        for secret in secrets:
+            if len(secret) >= 6:
+                self._secrets |= {secret, _encode(secret)[1:-1].decode()}
+        longest_first = sorted(self._secrets, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
+        if record.levelno > logging.INFO:
+            record.message = f"{record.levelname} {record.message}"
+        if not record.name.startswith("sfbridge"):
+            record.message = f"{record.name}: {record.message}"
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        text = _SHAPES.sub(HIDDEN, super().format(record))
+        text = super().format(record)
+        return self._hidden(text if isinstance(record.msg, Struct) else _unquoted(text))
+
+    def _hidden(self, text: str) -> str:
+        text = _SHAPES.sub(HIDDEN, text)
         return self._known.sub(HIDDEN, text) if self._known else text
 
 
-def configure(level: str, secrets: Iterable[str]) -> None:
-    """Log to standard error. Raises ValueError for an unknown level word."""
+class JsonLines(Redaction):
+    """One JSON object per line; a Struct as message brings its fields along."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        told: dict[str, Any] = {
+            "at": f"{second}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "from": record.name,
+        }
+        if isinstance(record.msg, Struct):
+            told |= to_builtins(record.msg)
+        else:
+            told["message"] = _unquoted(record.getMessage())
+        if record.exc_info:
+            told["trace"] = _unquoted(self.formatException(record.exc_info))
+        return self._hidden(_encode(told).decode())
+
+
+def _unquoted(text: str) -> str:
+    said = SAID.get()
+    return text if said is None else without_quotes(text, said())
+
+
+def configure(level: str, secrets: Iterable[str], form: Format = "auto") -> None:
+    """Log to standard error, from `level` (debug, info, warning, error) on."""
     stream = logging.StreamHandler()
-    stream.setFormatter(Redaction(secrets))
+    readable = form == "text" or (form == "auto" and sys.stderr.isatty())
+    stream.setFormatter(Redaction(secrets) if readable else JsonLines(secrets))
     root = logging.getLogger()
     root.handlers[:] = [stream]
+    adjust(level, ())
+
+
+def adjust(level: str, secrets: Iterable[str]) -> None:
+    """Another level, and further secrets to hide."""
+    root = logging.getLogger()
     root.setLevel(level.upper())
     # aiohttp repeats every connection that a port scanner breaks off
     logging.getLogger("aiohttp").setLevel(max(logging.WARNING, root.level))
+    for each in root.handlers:
+        if isinstance(each.formatter, Redaction):
+            each.formatter.hide(secrets)

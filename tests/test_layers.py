@@ -16,7 +16,7 @@ ALLOWED = {
     "core": set(),
     "formats": set(),
     "config": set(),
-    "log": set(),
+    "log": {"policy"},
     "wire": {"core", "formats"},
     "emulation": {"core"},
     "policy": {"core", "config"},

@@ -15,7 +15,7 @@ from sfbridge.exchange import Exchange
 from sfbridge.wire.base import Asked, Reply, Wire
 
 from .event_stream import EventStream
-from .hall import Handler, answer_headers, read_json, report
+from .hall import Handler, answer_headers, read_json
 from .keys import ASKED, CLOCK, DRAINING, EXCHANGE, GENERATION, KEY_ID
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -96,7 +96,6 @@ async def _stream(
         except GatewayError as error:
             if not stream.committed:
                 raise
-            report(exchange, error)
             exchange.error = error
             return await stream.end(encoder.failure(error))
 

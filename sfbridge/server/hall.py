@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,21 +16,12 @@ from aiohttp.http_exceptions import ContentEncodingError
 from sfbridge.config import Server
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.exchange import Exchange
+from sfbridge.log import SAID
 from sfbridge.policy.limits import presented
 from sfbridge.wire.base import Wire
 
-from .keys import (
-    ASKED,
-    CLOCK,
-    EXCHANGE,
-    GENERATION,
-    GENERATIONS,
-    IDS,
-    JOURNAL,
-    KEY_ID,
-    ORIGIN,
-    WIRE,
-)
+from .keys import BODY, CLOCK, EXCHANGE, GENERATION, GENERATIONS, IDS, KEY_ID, ORIGIN, WIRE
+from .telling import said, told
 from .wires import wire_of
 
 _log = logging.getLogger("sfbridge.server")
@@ -56,6 +47,7 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     wire = wire_of(request)
     request[EXCHANGE], request[WIRE] = exchange, wire
     request[GENERATION] = generation = app[GENERATIONS].now.enter()
+    SAID.set(partial(said, request))
     try:
         _admit(request)
         if request.method == hdrs.METH_OPTIONS:
@@ -67,8 +59,7 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         response = failed(request, _from_http(request, error))
     except (asyncio.CancelledError, ConnectionError):
-        _log.info("%s %s %s client left", exchange.id, request.method, request.path)
-        _keep(request, left=True)
+        told(request, status=None)
         # aiohttp reports a broken connection as our fault, and a cancellation as what it is
         raise asyncio.CancelledError from None
     except Exception:  # noqa: BLE001  one of the two places where the plan allows it
@@ -76,37 +67,10 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = failed(request, _internal())
     finally:
         generation.leave()
-    _keep(request, left=False)
     if not response.prepared:
         response.headers.update(answer_headers(request))
-    _tell(request, response.status)
+    told(request, status=response.status)
     return response
-
-
-def _tell(request: web.Request, status: int) -> None:
-    """One line for whoever runs the server."""
-    exchange = request[EXCHANGE]
-    if _log.isEnabledFor(logging.INFO):
-        _log.info(
-            "%s %s %s %d %d ms%s",
-            exchange.id,
-            request.method,
-            request.path,
-            status,
-            exchange.elapsed_ms,
-            f" {exchange.plan.target.model}" if exchange.plan else "",
-        )
-
-
-def _keep(request: web.Request, *, left: bool) -> None:
-    """Write the receipt, if a turn was asked for."""
-    asked = request.get(ASKED)
-    if asked is None:
-        return
-    app = request.app
-    contents = request[GENERATION].config.journal.contents
-    receipt = request[EXCHANGE].receipt(request[WIRE].name, asked, left=left, contents=contents)
-    app[JOURNAL].add(receipt)
 
 
 def answer_headers(request: web.Request) -> dict[str, str]:
@@ -130,7 +94,6 @@ def answer_headers(request: web.Request) -> dict[str, str]:
 def failed(request: web.Request, error: GatewayError) -> web.Response:
     """An error as a whole answer in the door's envelope."""
     exchange = request[EXCHANGE]
-    report(exchange, error)
     exchange.error = error
     status, body = request[WIRE].fault(error, exchange.id)
     response = web.Response(
@@ -141,13 +104,6 @@ def failed(request: web.Request, error: GatewayError) -> web.Response:
     if error.kind in ("authentication", "permission", "too_large"):
         response.force_close()
     return response
-
-
-def report(exchange: Exchange, error: GatewayError) -> None:
-    """One line for whoever runs the server; upstream ids are what vendors' support asks for."""
-    facts = " ".join(f for f in (error.detail, *exchange.trace.upstream_ids[-2:]) if f)
-    level = logging.WARNING if error.kind.startswith("upstream") else logging.INFO
-    _log.log(level, "%s %s: %s %s", exchange.id, error.kind, error.message, facts)
 
 
 def retry_headers(error: GatewayError) -> dict[str, str]:
@@ -261,7 +217,7 @@ async def read_json(request: web.Request, wire: Wire) -> bytes:
             f"Bodies for {wire.name} are JSON: send the header Content-Type: application/json.",
         )
     try:
-        return await request.read()
+        request[BODY] = body = await request.read()
     except ContentEncodingError:
         raise GatewayError(
             "invalid_request", "The body is not encoded as its Content-Encoding says."
@@ -272,3 +228,4 @@ async def read_json(request: web.Request, wire: Wire) -> bytes:
                 "invalid_request", "The body is not encoded as its Content-Encoding says."
             ) from None
         raise ConnectionResetError("the client broke off its body") from None
+    return body

@@ -28,6 +28,8 @@ DRAINING: Final = web.AppKey("draining", Draining)
 # configuration, keys and gateway as this request found them
 GENERATION: Final = web.RequestKey("generation", Generation)
 EXCHANGE: Final = web.RequestKey("exchange", Exchange)
+# the body as it was sent
+BODY: Final = web.RequestKey("body", bytes)
 ASKED: Final = web.RequestKey("asked", ChatRequest)
 WIRE: Final = web.RequestKey("wire", Wire)
 # of an allowed web page, once it was checked

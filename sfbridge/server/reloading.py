@@ -10,7 +10,8 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from sfbridge.config import Config, ConfigError
+from sfbridge import log
+from sfbridge.config import Config, ConfigError, secrets_of
 
 from .embedded import Embedded
 from .generation import Generations
@@ -18,7 +19,14 @@ from .generation import Generations
 _log = logging.getLogger("sfbridge.server")
 
 # What was decided when the server started: keys, or whole sections.
-FIXED: Final = ("server.host", "server.port", "server.max_body", "journal.keep", "sandbox")
+FIXED: Final = (
+    "server.host",
+    "server.port",
+    "server.max_body",
+    "journal.keep",
+    "log.format",
+    "sandbox",
+)
 
 
 class Changed(Struct, frozen=True):
@@ -49,10 +57,13 @@ class Reloading:
             before = self._generations.now.config
             try:
                 fresh = self._reread()
+                # hidden before they are used; a refused configuration's secrets are secrets all the same
+                log.adjust(before.log.level, secrets_of(fresh))
                 await self._generations.replace(fresh, await self._embedded.url(fresh))
             except ConfigError as error:
                 _log.error("the configuration was not reloaded, the old one stays: %s", error)
                 raise
+        log.adjust(fresh.log.level, ())
         paths = tuple(differing(before, fresh))
         found = Changed(
             changed=tuple(path for path in paths if not _is_fixed(path)),
