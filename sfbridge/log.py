@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from .policy.quoting import without_quotes
 
@@ -74,18 +74,14 @@ class JsonLines(Redaction):
 
     def format(self, record: logging.LogRecord) -> str:
         second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        told: dict[str, Any] = {
-            "at": f"{second}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "from": record.name,
-        }
-        if isinstance(record.msg, Struct):
-            told |= to_builtins(record.msg)
-        else:
-            told["message"] = _unquoted(record.getMessage())
-        if record.exc_info:
-            told["trace"] = _unquoted(self.formatException(record.exc_info))
-        return self._hidden(_encode(told).decode())
+        at = f"{second}.{int(record.msecs):03d}Z"
+        line = _encode({"at": at, "level": record.levelname.lower(), "from": record.name})
+        told: Any = record.msg
+        if not isinstance(told, Struct):
+            told = {"message": _unquoted(record.getMessage())}
+            if record.exc_info:
+                told["trace"] = _unquoted(self.formatException(record.exc_info))
+        return self._hidden(f"{line[:-1].decode()},{_encode(told)[1:].decode()}")
 
 
 def _unquoted(text: str) -> str:
