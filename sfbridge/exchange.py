@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Literal
 
 from msgspec import Struct
 
 from .core.errors import GatewayError
-from .core.receipt import Contents, Receipt
+from .core.receipt import Contents, Glimpse, Receipt
 from .core.request import ChatRequest, Shape, Tool, text_of
 from .core.stream import Usage
 from .emulation import Dressed, Fault, PlannedCall
@@ -99,6 +100,7 @@ class Exchange:
         self.attempts = 0
         self.rounds = 0
         self.tickets: list[Ticket] = []
+        self.heartbeats = 0
         self.forced_json = False
         self.plan: Plan | None = None
         self.error: GatewayError | None = None
@@ -156,6 +158,39 @@ class Exchange:
     def elapsed_ms(self) -> int:
         return int((self._clock.now() - self._marks["started"]) * 1000)
 
+    @property
+    def phase(self) -> Literal["planned", "queued", "asked", "accepted", "answering"]:
+        if self.tickets and self.tickets[-1].queues:
+            return "queued"
+        if "first" in self._marks:
+            return "answering"
+        if "accepted" in self._marks:
+            return "accepted"
+        return "asked" if "asked" in self._marks else "planned"
+
+    def glimpse(self, wire: str, asked: ChatRequest) -> Glimpse:
+        """How this turn stands now."""
+        target = self.plan.target if self.plan else None
+        return Glimpse(
+            id=self.id,
+            at=self.at,
+            wire=wire,
+            client=asked.caller.client[:80],
+            key=asked.caller.key_id,
+            model=asked.model,
+            upstream=target.upstream if target else "",
+            target=target.model if target else "",
+            stream=asked.stream,
+            tools=len(asked.tools),
+            phase=self.phase,
+            attempts=self.attempts,
+            retries=self.retries,
+            rounds=self.rounds,
+            pieces=len(self.answered),
+            queued_ms=self.queued_ms,
+            elapsed_ms=self.elapsed_ms,
+        )
+
     def receipt(self, wire: str, asked: ChatRequest, *, left: bool, contents: bool) -> Receipt:
         """What is kept of this turn."""
         plan, error = self.plan, self.error
@@ -181,6 +216,8 @@ class Exchange:
             retries=self.retries,
             rounds=self.rounds,
             queued_ms=self.queued_ms,
+            downgraded=self.downgraded,
+            heartbeats=self.heartbeats,
             auth_refreshes=self.trace.auth_refreshes,
             notes=dict(self.notes),
             prefix_broke=plan.broke if plan else "",

@@ -23,6 +23,8 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     notes      corrections and findings by the names of `emulation`, history repairs among them
     prefix_broke  where the prompt no longer begins as the conversation's last one did
     attempts   upstream calls that were begun; `rounds` of them because an answer was faulty
+    downgraded a finished answer was replayed as a stream, or a stream forced into JSON
+    heartbeats signs of life that were sent into the silent stream
     queued_ms  how long it waited for a place at its upstreams' gates
     tokens     as reported, `estimated` where we counted ourselves
     """
@@ -48,6 +50,8 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retries: int = 0
     rounds: int = 0
     queued_ms: int = 0
+    downgraded: bool = False
+    heartbeats: int = 0
     auth_refreshes: int = 0
     notes: dict[str, int] = {}
     prefix_broke: str = ""
@@ -64,3 +68,26 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     total_ms: int
     upstream_ids: tuple[str, ...] = ()
     contents: Contents | None = None
+
+
+class Glimpse(Struct, frozen=True, kw_only=True):
+    """A turn under way. `phase`: "planned" before anything was asked, "queued" at its upstream's gate, "asked",
+    "accepted" by the upstream, "answering" from its first word on. `pieces` of the answer have left so far."""
+
+    id: str
+    at: float
+    wire: str
+    client: str
+    key: str
+    model: str
+    upstream: str
+    target: str
+    stream: bool
+    tools: int
+    phase: Literal["planned", "queued", "asked", "accepted", "answering"]
+    attempts: int
+    retries: int
+    rounds: int
+    pieces: int
+    queued_ms: int
+    elapsed_ms: int

@@ -24,6 +24,8 @@ _PASS_PREFIX: Final = "sfdc_ai__"
 _PASS_NAME: Final = re.compile(r"sfdc_ai__[A-Za-z0-9_.\-]{1,200}")
 
 _SHOWN: Final = 100
+# What statistics call a model that no list names: a client's words would make any number of names.
+OTHER: Final = "other"
 
 
 class Target(Struct, frozen=True):
@@ -64,6 +66,9 @@ class Routes:
         for _, card in cards:
             listed.setdefault(card.id.lower(), card)
         self._cards = tuple(listed.values())
+        self._labels: dict[tuple[str, str], str] = {}
+        for upstream, card in cards:
+            self._labels.setdefault((upstream, card.target), card.id)
         self._pass_to = next(
             (upstream for upstream, card in cards if card.target.startswith(_PASS_PREFIX)), None
         )
@@ -78,12 +83,19 @@ class Routes:
 
     def target(self, model: str) -> Target:
         """Who answers to `model`. Raises GatewayError `not_found` with up to three names that are close."""
-        found = self._find(model)
-        if found is None and _claude_family(model):
-            found = self._default
+        found = self._answering(model)
         if found is None:
             raise self._unknown(model)
         return found
+
+    def label(self, upstream: str, model: str) -> str:
+        """The listed id of an upstream's model, or OTHER."""
+        return self._labels.get((upstream, model), OTHER)
+
+    def labels(self, model: str) -> tuple[str, str]:
+        """The upstream and the listed id behind a name that was asked for; empty and OTHER where nobody answers to it."""
+        found = self._answering(model)
+        return (found.upstream, self.label(found.upstream, found.model)) if found else ("", OTHER)
 
     def targets(self, model: str) -> tuple[Target, ...]:
         """Who answers to `model`, and who is asked when that one cannot. Raises like `target`."""
@@ -100,6 +112,10 @@ class Routes:
         if found is None:
             raise self._unknown(model)
         return found.card
+
+    def _answering(self, model: str) -> Target | None:
+        found = self._find(model)
+        return self._default if found is None and _claude_family(model) else found
 
     def _find(self, model: str) -> Target | None:
         """The target of a name, as it is or without its [1m] suffix and its picker prefix."""

@@ -18,14 +18,27 @@ from sfbridge.state.gates import Gates
 from sfbridge.state.journal import Journal
 from sfbridge.state.keeper import Keeper
 from sfbridge.state.learning import Learned
+from sfbridge.state.running import Running
+from sfbridge.state.statistics import Statistics
 from sfbridge.wire import WIRES
 
-from . import chat, pages
+from . import chat, numbers, pages
 from .draining import Draining
 from .embedded import Embedded
 from .generation import Generation, Generations
 from .hall import hall
-from .keys import CLOCK, DRAINING, GENERATIONS, IDS, JOURNAL, RELOADING
+from .keys import (
+    CLOCK,
+    DRAINING,
+    GENERATIONS,
+    IDS,
+    JOURNAL,
+    METRICS,
+    RELOADING,
+    RUNNING,
+    STATISTICS,
+)
+from .metrics import Metrics
 from .opening import Lasting, key_ring, opened
 from .reloading import Reloading
 
@@ -44,8 +57,10 @@ def create_app(
     app[CLOCK] = clock or SystemClock()
     app[DRAINING] = Draining()
     app[JOURNAL] = Journal(config.journal.keep)
+    app[RUNNING] = Running()
+    app[STATISTICS] = Statistics(app[CLOCK])
     app[IDS] = random.Random(secrets.token_bytes(32))
-    app.add_routes(pages.routes())
+    app.add_routes([*pages.routes(), *numbers.routes()])
     for wire in WIRES:
         door = chat.door(wire)
         app.add_routes([web.post(route, door) for route in wire.routes])
@@ -83,4 +98,5 @@ async def _open(
     first = Generation(config, await opened(config, lasting, await embedded.url(config)))
     generations = await stack.enter_async_context(Generations(first, lasting, keeper.spawn))
     app[GENERATIONS] = generations
+    app[METRICS] = Metrics(app[STATISTICS], app[RUNNING], lasting.gates, lasting.counters)
     app[RELOADING] = Reloading(generations, embedded, reread)

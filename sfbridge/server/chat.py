@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 
 from aiohttp import web
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from sfbridge.wire.base import Asked, Reply, Wire
 
 from .event_stream import EventStream
 from .hall import Handler, answer_headers, read_json
-from .keys import ASKED, CLOCK, DRAINING, EXCHANGE, GENERATION, KEY_ID
+from .keys import ASKED, CLOCK, DRAINING, EXCHANGE, GENERATION, KEY_ID, RUNNING
 
 JSON_TYPE = "application/json; charset=utf-8"
 
@@ -35,6 +36,7 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
     exchange, app = request[EXCHANGE], request.app
     wants_stream = asked.request.stream
     request[ASKED] = neutral = _identified(request, asked.request)
+    app[RUNNING].begin(exchange.id, partial(exchange.glimpse, wire.name, neutral))
     # an unknown model is told at once, whatever state the upstream is in
     request[GENERATION].gateway.planner.targets(neutral.model)
     reply = Reply(
@@ -98,6 +100,8 @@ async def _stream(
                 raise
             exchange.error = error
             return await stream.end(encoder.failure(error))
+        finally:
+            exchange.heartbeats = stream.heartbeats
 
 
 def _stream_headers(request: web.Request) -> dict[str, str]:

@@ -50,6 +50,7 @@ class EventStream:
         self._response: web.StreamResponse | None = None
         self._timer: asyncio.Task[None] | None = None
         self._last_write = self._last_event = clock.now()
+        self.heartbeats = 0
 
     @property
     def committed(self) -> bool:
@@ -125,4 +126,5 @@ class EventStream:
         if now - self._last_event >= self._settings.hold_after:
             held = self._encoder.hold()
         self._last_write = now
+        self.heartbeats += 1
         await self._response.write(held or KEEP_ALIVE)

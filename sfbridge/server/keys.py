@@ -11,10 +11,13 @@ from sfbridge.core.request import ChatRequest
 from sfbridge.exchange import Exchange
 from sfbridge.state.clock import Clock
 from sfbridge.state.journal import Journal
+from sfbridge.state.running import Running
+from sfbridge.state.statistics import Statistics
 from sfbridge.wire.base import Wire
 
 from .draining import Draining
 from .generation import Generation, Generations
+from .metrics import Metrics
 from .reloading import Reloading
 
 CLOCK: Final = web.AppKey("clock", Clock)
@@ -23,6 +26,9 @@ RELOADING: Final = web.AppKey("reloading", Reloading)
 # names requests apart; no secret hangs on it, and asking the kernel each time costs 45 us here
 IDS: Final = web.AppKey("ids", Random)
 JOURNAL: Final = web.AppKey("journal", Journal)
+RUNNING: Final = web.AppKey("running", Running)
+STATISTICS: Final = web.AppKey("statistics", Statistics)
+METRICS: Final = web.AppKey("metrics", Metrics)
 DRAINING: Final = web.AppKey("draining", Draining)
 
 # configuration, keys and gateway as this request found them

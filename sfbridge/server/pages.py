@@ -12,7 +12,6 @@ from sfbridge import __version__
 from sfbridge.config import ConfigError, is_loopback
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.model import ModelCard
-from sfbridge.emulation import REPAIRS
 from sfbridge.policy.explaining import explain
 from sfbridge.policy.routing import PICKER_PREFIX
 from sfbridge.wire import catalogue
@@ -86,13 +85,6 @@ async def readyz(request: web.Request) -> web.Response:
     return _body(_json.encode(body), 200 if ready else 503)
 
 
-async def stats(request: web.Request) -> web.Response:
-    """Totals since the start. `json_repair_total` is the sum of the repairs by name."""
-    totals = request[GENERATION].gateway.counters.snapshot()
-    repairs = sum(n for name, n in totals.items() if name in REPAIRS)
-    return _body(_json.encode({"counters": {**totals, "json_repair_total": repairs}}))
-
-
 async def context(request: web.Request) -> web.Response:
     """How full the windows of the last conversations are, where sfbridge watches them."""
     return _body(_json.encode(request[GENERATION].gateway.contexts.snapshot()))
@@ -149,7 +141,6 @@ def routes() -> list[web.RouteDef]:
         *(web.get(path, probe) for path in PROBES),
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),
-        web.get("/v1/sfbridge/stats", stats),
         web.get("/v1/context", context),
         web.get("/v1/sfbridge/turns", turns),
         web.get("/v1/sfbridge/turns/{id}", turn),

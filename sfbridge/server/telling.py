@@ -1,4 +1,4 @@
-"""What is told of a request when it has ended: its receipt for the journal, and one line for the log."""
+"""What is told of a request when it has ended: its receipt for the journal, its numbers, and one line for the log."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sfbridge.core.receipt import Receipt
+from sfbridge.emulation import REPAIRS
 from sfbridge.exchange import Exchange
 from sfbridge.policy.quoting import contents_of, without_quotes
 
-from .keys import ASKED, BODY, EXCHANGE, GENERATION, JOURNAL, WIRE
+from .keys import ASKED, BODY, EXCHANGE, GENERATION, JOURNAL, RUNNING, STATISTICS, WIRE
 
 _log = logging.getLogger("sfbridge.server")
 
@@ -74,11 +75,15 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def told(request: web.Request, *, status: int | None) -> None:
-    """Keep the receipt, if a turn was asked for, and write the line."""
-    exchange = request[EXCHANGE]
+    """Count the request, keep its receipt if a turn was asked for, and write the line."""
+    app, exchange = request.app, request[EXCHANGE]
     receipt = _receipt(request, left=status is None)
     if receipt is not None:
-        request.app[JOURNAL].add(receipt)
+        _count(request, receipt)
+        app[JOURNAL].add(receipt)
+        app[RUNNING].end(exchange.id)
+    elif exchange.error is not None:
+        app[STATISTICS].refuse(request[WIRE].name, exchange.error.kind)
     failure = exchange.error
     faulty = failure is not None and (
         failure.kind.startswith("upstream") or failure.kind == "internal"
@@ -86,6 +91,17 @@ def told(request: web.Request, *, status: int | None) -> None:
     level = logging.WARNING if faulty else logging.INFO
     if _log.isEnabledFor(level):
         _log.log(level, _line(request, status, receipt))
+
+
+def _count(request: web.Request, receipt: Receipt) -> None:
+    """Under names that the configuration knows; a client's own names would make any number of series."""
+    routes = request[GENERATION].gateway.planner.routes
+    if receipt.upstream:
+        upstream, model = receipt.upstream, routes.label(receipt.upstream, receipt.target)
+    else:
+        upstream, model = routes.labels(receipt.model)
+    repairs = sum([n for name, n in receipt.notes.items() if name in REPAIRS])
+    request.app[STATISTICS].add(receipt, upstream=upstream, model=model, repairs=repairs)
 
 
 def said(request: web.Request) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from sfbridge.core.errors import GatewayError
+from sfbridge.core.statistics import GateState
 
 from .clock import Clock
 
@@ -59,6 +60,9 @@ class Gates:
             found = self._gates[name] = Gate(name, self._clock)
         return found
 
+    def all(self) -> tuple[Gate, ...]:
+        return tuple(self._gates.values())
+
 
 class Gate:
     """The gate of one upstream.
@@ -86,6 +90,20 @@ class Gate:
         self.passage = passage
         self._limit = passage.in_flight or math.inf
         self._let_in()
+
+    def state(self) -> GateState:
+        """How it stands now."""
+        return GateState(
+            limit=self.passage.in_flight,
+            queue=self.passage.queue,
+            queue_seconds=self.passage.queue_seconds,
+            in_flight=self.inside,
+            waiting=self.waiting,
+            peak=self.peak,
+            queued=self.queued,
+            full=self.full,
+            late=self.late,
+        )
 
     def ticket(self, caller: str) -> Ticket:
         """A ticket for one call: entering it may wait, leaving it lets the next one in.
