@@ -154,6 +154,7 @@ class Caller(Struct, frozen=True, kw_only=True, gc=False):
 class ChatRequest(Struct, frozen=True, kw_only=True):
     """One request for one answer.
 
+    `truncate` lets whoever answers cut the history to the model's window.
     `words` gives the client's own name of a knob where it differs from ours
     (`{"max_output": "max_completion_tokens"}`), so that reports speak the client's language.
     `extras` holds unknown top-level fields as raw JSON; `dialect` is the protocol that they belong to.
@@ -169,6 +170,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...] = ()
     thinking: Thinking | None = None
     shape: Shape = Shape()
+    truncate: bool = False
     stream: bool = False
     caller: Caller = Caller()
     words: dict[str, str] = {}

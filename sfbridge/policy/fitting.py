@@ -120,6 +120,8 @@ def _knobs(request: ChatRequest, can: Capabilities) -> tuple[Sampling, list[str]
         dropped.append("max_output")
     if request.thinking is not None and not can.thoughts:
         dropped.append("thinking")
+    if request.truncate and not can.prunes:
+        dropped.append("truncate")
     if request.extras:
         passing = _passing(request, can)
         dropped += (name for name in request.extras if name not in passing)

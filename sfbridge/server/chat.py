@@ -45,6 +45,8 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
         model=asked.request.model,
         request_id=exchange.id,
         stream_usage=asked.stream_usage,
+        echo=asked.echo,
+        forms=asked.forms,
     )
     if neutral.stream:
         return await _stream(request, wire, neutral, reply)

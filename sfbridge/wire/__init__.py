@@ -5,5 +5,6 @@ from typing import Final
 from .anthropic import anthropic
 from .base import Wire
 from .openai_chat import openai_chat
+from .openai_responses import openai_responses
 
-WIRES: Final[tuple[Wire, ...]] = (openai_chat, anthropic)
+WIRES: Final[tuple[Wire, ...]] = (openai_chat, openai_responses, anthropic)

@@ -19,25 +19,37 @@ class Chain(Struct, frozen=True, kw_only=True):
     follows  the id of the answer that this one continues; empty: none
     refers   ids of items of earlier answers that stand for the items themselves
     items    what was sent this time, as raw JSON
+    instructions  what was sent with it for this answer only
     store    the client's wish that the answer be kept; None: it did not say
     """
 
     follows: str = ""
     refers: tuple[str, ...] = ()
     items: tuple[Raw, ...] = ()
+    instructions: str = ""
     store: bool | None = None
+
+
+class ToolForm(Struct, frozen=True, gc=False):
+    """How a client writes a tool that is a plain function inside; `custom` takes free text in place of JSON."""
+
+    name: str
+    namespace: str = ""
+    custom: bool = False
 
 
 class Asked(Struct, frozen=True, kw_only=True):
     """A decoded body: the neutral request, and what shapes the printing of the answer only.
 
     echo   fields of the body that the answer repeats, as raw JSON
+    forms  tools that the client writes in another form, by their names inside
     chain  where the protocol's server keeps answers
     """
 
     request: ChatRequest
     stream_usage: bool = False
     echo: Mapping[str, Raw] = {}
+    forms: Mapping[str, ToolForm] = {}
     chain: Chain | None = None
 
 
@@ -50,6 +62,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     request_id: str
     stream_usage: bool = False
     echo: Mapping[str, Raw] = {}
+    forms: Mapping[str, ToolForm] = {}
 
 
 class Encoder(Protocol):
