@@ -1,4 +1,4 @@
-"""A million random events through the sequencer, both encoders and a client's reading of what they wrote."""
+"""A million random events through the sequencer, every encoder and a client's reading of what they wrote."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from responses_stream import read_response
 
 from sfbridge.core.answer import Fold
 from sfbridge.core.errors import GatewayError
@@ -33,6 +34,7 @@ from sfbridge.formats.sse import Events
 from sfbridge.wire.anthropic import anthropic
 from sfbridge.wire.base import Reply, Wire
 from sfbridge.wire.openai_chat import openai_chat
+from sfbridge.wire.openai_responses import openai_responses
 
 SEEDS = range(8)
 EVENTS = 125_000  # of each seed
@@ -207,7 +209,7 @@ def check_grammar(batches: list[list[Event]], *, whole: bool) -> int:
 def spoken(wire: Wire, fold: Fold) -> dict[str, Any]:
     """The body that a client without streaming gets, in the form in which `READERS` assemble streams."""
     body: dict[str, Any] = _json(wire.body(fold.answer(), REPLY))
-    if wire is anthropic:
+    if wire is not openai_chat:
         return body
     (choice,) = body["choices"]
     message = choice["message"]
@@ -306,6 +308,12 @@ def read_anthropic(stream: bytes, dice: random.Random) -> dict[str, Any] | None:
     return message if end == "message_stop" else None
 
 
+def read_responses(stream: bytes, dice: random.Random) -> dict[str, Any] | None:
+    """The response that the stream ends with, which its events add up to; None for a failed one."""
+    response = read_response(received(stream, dice))
+    return None if response["status"] == "failed" else response
+
+
 _FIELDS = {
     ("text", "text_delta"): "text",
     ("thinking", "thinking_delta"): "thinking",
@@ -316,4 +324,5 @@ _WHOLE = {"text": "text", "thinking": "thinking", "tool_use": "input"}
 READERS: tuple[tuple[Wire, Callable[[bytes, random.Random], dict[str, Any] | None]], ...] = (
     (anthropic, read_anthropic),
     (openai_chat, read_openai),
+    (openai_responses, read_responses),
 )

@@ -35,6 +35,43 @@ GOOD: dict[str, dict[str, Any]] = {
         "stream_options": {"include_usage": True},
         "n": 2,
     },
+    "openai_responses": {
+        "model": "m",
+        "instructions": "s",
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "é"}, {"type": "novelty"}]},
+            {"type": "reasoning", "summary": [{"text": "hm"}], "encrypted_content": "c2ln"},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+            {
+                "type": "function_call_output",
+                "call_id": "c",
+                "output": [{"type": "input_text", "text": "42"}],
+            },
+            {"type": "custom_tool_call", "call_id": "d", "name": "g", "input": "x"},
+            {"type": "custom_tool_call_output", "call_id": "d", "output": "y"},
+            {
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_file", "file_data": "QUJD"}],
+            },
+            {"type": "item_reference", "id": "msg_1"},
+            {"type": "web_search_call", "id": "ws_1"},
+            {"type": "novelty"},
+        ],
+        "tools": [
+            {"type": "function", "name": "f", "parameters": {}},
+            {"type": "custom", "name": "g", "format": {"type": "grammar", "definition": "x"}},
+            {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "h"}]},
+            {"type": "web_search"},
+        ],
+        "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"name": "f"}]},
+        "text": {"format": {"type": "json_schema", "name": "n", "schema": {}}, "verbosity": "low"},
+        "reasoning": {"effort": "low"},
+        "max_output_tokens": 5,
+        "include": ["reasoning.encrypted_content"],
+        "metadata": {"a": "b"},
+        "background": True,
+    },
     "anthropic": {
         "model": "m",
         "max_tokens": 5,
@@ -66,7 +103,19 @@ WIRE = pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 WORDS = st.sampled_from(
-    ["type", "text", "content", "role", "user", "source", "input", "tool_use", "image", "function"]
+    [
+        "type",
+        "text",
+        "content",
+        "role",
+        "user",
+        "source",
+        "input",
+        "tool_use",
+        "image",
+        "function",
+        "arguments",
+    ]
 )
 JSON_TREES = st.recursive(
     SCALARS | WORDS,
@@ -180,6 +229,8 @@ def test_malformed_bodies_say_where(wire: Wire, body: bytes, part: str) -> None:
         b"",
         b'{"x":',
         b'{"model":"m","messages":[{"role":"user","content":[',
+        b'{"model":"m","input":[{"role":"user","content":[',
+        b'{"model":"m","input":"x","tools":[{"type":"custom","name":"a","format":',
         b'{"model":"m","messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t"'
         b',"content":[',
         b'{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[{"name":"a","input_schema":',
@@ -210,7 +261,8 @@ def test_characters_survive(wire: Wire) -> None:
     """Escaped control characters, pairs and separators arrive as they were meant."""
     text = "a\x00b\u2028🦊\ufffe"
     for ascii_only in (True, False):
-        body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        said = [{"role": "user", "content": text}]
+        body = {"model": "m", "messages": said, "input": said}
         result = attempt(wire, json.dumps(body, ensure_ascii=ascii_only).encode())
         assert isinstance(result, Asked)
         assert result.request.messages[0].parts[0].text == text  # type: ignore[union-attr]

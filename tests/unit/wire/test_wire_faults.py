@@ -6,6 +6,7 @@ import json
 from typing import Any, get_args
 
 import pytest
+from responses_stream import read_response
 from wire_streams import REPLY, records
 
 from sfbridge.core.errors import ErrorKind, GatewayError
@@ -13,6 +14,7 @@ from sfbridge.wire import WIRES
 from sfbridge.wire.anthropic import anthropic
 from sfbridge.wire.base import Wire
 from sfbridge.wire.openai_chat import openai_chat
+from sfbridge.wire.openai_responses import openai_responses
 
 KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 WIRE = pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
@@ -125,6 +127,10 @@ def test_overflow_without_numbers_keeps_the_head(wire: Wire, head: str) -> None:
 def test_a_failing_stream_ends_visibly_unfinished(wire: Wire) -> None:
     """The last record holds the envelope and nothing that a client takes for an end follows."""
     error = GatewayError("upstream_failed", "Line one.\n\ndata: [DONE]\n\n")
+    if wire is openai_responses:
+        response = read_response(records(wire.encoder(REPLY).failure(error)))
+        assert response["error"] == {"code": "server_error", "message": error.message}
+        return
     ((event, data),) = records(wire.encoder(REPLY).failure(error))
     assert event == ("error" if wire is anthropic else "")
     assert json.loads(data) == json.loads(wire.fault(error, "req_1")[1])
@@ -142,4 +148,4 @@ def test_the_registry_names_each_protocol_once() -> None:
     """Names and routes are unique, so that a path has one protocol."""
     routes = [route for wire in WIRES for route in wire.routes]
     assert len(set(routes)) == len(routes)
-    assert [wire.name for wire in WIRES] == ["openai_chat", "anthropic"]
+    assert [wire.name for wire in WIRES] == ["openai_chat", "openai_responses", "anthropic"]
