@@ -52,8 +52,8 @@ class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     patience    how long a stream may stay without status, so that an early failure keeps its own
     keep_alive  silence after which `:ka` is sent
-    hold_after  silence after which empty deltas replace `:ka` on the Anthropic wire: Claude Code
-                gives up after 300 s (2.1.197) or 600 s (2.1.329) of comments alone
+    hold_after  silence after which events without content replace `:ka` on the Anthropic and the Responses wire:
+                Claude Code gives up after 300 s (2.1.197) or 600 s (2.1.329) of comments alone, Codex after 300 s
     force_json  User-Agent prefixes or key names of clients that ask for a stream they cannot read
     """
 
