@@ -72,10 +72,17 @@ class Http(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Models(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`default` answers `claude-*` ids that nobody configured; `aliases` maps further names to models."""
+    """What the names of models mean.
+
+    default  answers names that people know and nobody serves: `claude-*` and the shipped ones
+    strict   nothing is answered by the default: such names are not found
+    aliases  further names: each leads to a model, or to a list of which the first answers and the others stand in
+             when it cannot; a name with `*` is a family, for names that no model has
+    """
 
     default: str = "claude-sonnet-4-6"
-    aliases: dict[str, str] = {}
+    strict: bool = False
+    aliases: dict[str, str | tuple[str, ...]] = {}
 
 
 class Tools(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

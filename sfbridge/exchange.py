@@ -15,6 +15,7 @@ from .emulation import Dressed, Fault, PlannedCall
 from .emulation.turn import Turn
 from .policy.estimate import estimate, family_of
 from .policy.fitting import Fitted
+from .policy.names import another
 from .policy.routing import Target
 from .state.clock import Clock
 from .state.gates import Ticket
@@ -136,6 +137,23 @@ class Exchange:
         if not self.trace.ignored:
             return fitted
         return tuple(dict.fromkeys((*fitted, *self.trace.ignored)))
+
+    @property
+    def rerouted(self) -> bool:
+        """Whether the upstream let another model answer than the one that it was asked for."""
+        return another(self.trace.known_as, self.trace.answered_by)
+
+    @property
+    def answerer(self) -> str:
+        """Who answers, as `upstream/model`, as far as is known by now; a model that the upstream put in the place of
+        the one that was asked is followed by that one. Empty until it is decided whom to ask."""
+        if self.plan is None:
+            return ""
+        target, trace = self.plan.target, self.trace
+        asked = trace.known_as[0] if trace.known_as else target.model
+        if self.rerouted:
+            return f"{target.upstream}/{trace.answered_by}; asked={asked}"
+        return f"{target.upstream}/{asked}"
 
     @property
     def downgraded(self) -> bool:

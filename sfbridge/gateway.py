@@ -36,6 +36,8 @@ _log = logging.getLogger("sfbridge.gateway")
 
 # Seconds that counting tokens waits for an upstream; clients send such requests by the dozen.
 _COUNT_PATIENCE: Final = 0.5
+# Reroutes that the log names, each once.
+_MOST_PAIRS: Final = 200
 # Failures that another model may not share.
 _WORTH_A_FALLBACK: Final = frozenset(
     (
@@ -67,6 +69,7 @@ class Gateway:
         self._asking = Asking(clock=clock, jitter=jitter, counters=counters)
         self._correcting = Correcting(self._asking, counters, clock.now)
         self._threads = Threads(clock.now)
+        self._told_pairs: set[str] = set()
 
     async def count(self, request: ChatRequest) -> int:
         """The tokens of a prompt as the upstream would be sent it, estimated and never 0; with an upstream that
@@ -144,6 +147,8 @@ class Gateway:
         plan, usage = exchange.plan, exchange.usage
         if plan is None:
             return
+        if exchange.rerouted:
+            self._rerouted(exchange)
         told = sum(n or 0 for n in (usage.input, usage.cache_read, usage.cache_write))
         if not plan.conversation:
             return
@@ -163,6 +168,15 @@ class Gateway:
             _log.warning(
                 "%s: the window of %s is at level %s", exchange.id, plan.target.model, level
             )
+
+    def _rerouted(self, exchange: Exchange) -> None:
+        """Note that another model answered; the log is told once of each pair."""
+        exchange.notes["rerouted"] = 1
+        self.counters.one("reroutes")
+        pair = exchange.answerer
+        if pair not in self._told_pairs and len(self._told_pairs) < _MOST_PAIRS:
+            self._told_pairs.add(pair)
+            _log.warning("%s: another model answered than was asked: %r", exchange.id, pair)
 
     async def _one(
         self, exchange: Exchange, plan: Plan, make_id: Callable[[int], str]

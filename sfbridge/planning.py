@@ -20,6 +20,7 @@ from .policy.prefix import conversation_key, trail, where_broke
 from .policy.pruning import Measure, Memory, Pruning, prune
 from .policy.routing import Routes, Target
 from .policy.window import RESERVE, cap_output
+from .roster import Roster
 from .state.gates import Gate
 from .state.learning import Learned
 from .state.memories import Memories
@@ -67,23 +68,32 @@ class Planner:
     def __init__(
         self,
         backs: Mapping[str, Back],
-        routes: Routes,
+        roster: Roster,
         *,
         mark_key: bytes,
         numbers: Numbers,
         learned: Learned,
     ) -> None:
         self.backs = backs
-        self.routes = routes
+        self._roster = roster
         self._mark_key = mark_key
         self._numbers = numbers
         self._learned = learned
         self._cuts: Memories[Memory] = Memories()
         self._trails: Memories[tuple[str, ...]] = Memories()
 
+    @property
+    def routes(self) -> Routes:
+        """The names that hold now."""
+        return self._roster.routes
+
     def targets(self, model: str) -> tuple[Target, ...]:
         """Who answers, and who else if the first cannot. Raises GatewayError for a model that cannot chat."""
-        found = self.routes.targets(model)
+        try:
+            found = self.routes.targets(model)
+        except GatewayError:
+            self._roster.missed()
+            raise
         if found[0].card.kind != "chat":
             raise GatewayError(
                 "invalid_request",

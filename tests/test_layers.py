@@ -23,7 +23,8 @@ ALLOWED = {
     "state": {"core"},
     "upstream": {"core", "formats", "config"},
     "exchange": {"core", "emulation", "policy", "state", "upstream"},
-    "planning": {"core", "emulation", "exchange", "policy", "state", "upstream"},
+    "roster": {"core", "policy", "state", "upstream"},
+    "planning": {"core", "emulation", "exchange", "policy", "roster", "state", "upstream"},
     "tap": {"core", "exchange", "policy"},
     "threads": {"core", "exchange", "policy", "state", "upstream"},
     "asking": {"core", "exchange", "policy", "state", "upstream"},
@@ -34,7 +35,7 @@ ALLOWED = {
     "sandbox": {"core", "formats"},
     "server": {
         "core", "formats", "config", "log", "wire", "emulation", "policy", "state", "upstream",
-        "exchange", "gateway", "planning", "sandbox",
+        "exchange", "gateway", "planning", "roster", "sandbox",
     },
     "client": {"config"},
     "cli": {"client", "config", "log", "core", "server", "sandbox"},

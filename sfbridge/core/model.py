@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -41,8 +41,13 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     extras: str = ""
 
 
+# The status of a card whose upstream has not told yet which models it has.
+UNASKED: Final = "unasked"
+
+
 class ModelCard(Struct, frozen=True, kw_only=True):
-    """One model that can be asked for. `id` is the friendly name; `target` is what the upstream calls it."""
+    """One model that can be asked for. `id` is the friendly name; `target` is what the upstream calls it; `can` is
+    what it can do, once that is known."""
 
     id: str
     target: str
@@ -54,6 +59,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     max_output: int | None = None
     status: str = ""
     created: int = 0
+    can: Capabilities | None = None
 
 
 class Health(Struct, frozen=True, kw_only=True):

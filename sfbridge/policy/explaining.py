@@ -51,6 +51,7 @@ WORDS: Final = {
     "required_tools": "a call was demanded, as configured for tool loops",
     "replanned": "the server counted more tokens than estimated; the history was cut by its count",
     "fallback": "another model was asked, because the first could not answer",
+    "rerouted": "the upstream let another model answer than the one that was asked",
     "repeated_id": "ids of calls in the history were repeated and made unique",
 }
 _EMULATED: Final = {

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
@@ -81,14 +81,21 @@ def answer_headers(request: web.Request) -> dict[str, str]:
         "x-upstream-latency": str(exchange.upstream_ms),
         "x-auth-refreshes": str(exchange.trace.auth_refreshes),
         "x-stream-downgraded": "true" if exchange.downgraded else "false",
-        "x-sfbridge-ignored": ", ".join(exchange.ignored),
+        "x-sfbridge-ignored": printable(", ".join(exchange.ignored)),
     }
+    if answerer := exchange.answerer:
+        headers["x-sfbridge-model"] = printable(answerer)
     if request[WIRE].name == "anthropic":
         headers["request-id"] = exchange.id
     if origin := request.get(ORIGIN):
         headers["Access-Control-Allow-Origin"] = origin
         headers["Vary"] = "Origin"
     return headers
+
+
+def printable(text: str) -> str:
+    """The text as a header can hold it: models' names are what clients and servers make them."""
+    return text if text.isascii() and text.isprintable() else quote(text, safe="/:;=,. ")
 
 
 def failed(request: web.Request, error: GatewayError) -> web.Response:

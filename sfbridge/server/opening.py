@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import getproxies
@@ -14,12 +16,12 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from sfbridge import __version__
 from sfbridge.config import Config, ConfigError, Http, Models, section
-from sfbridge.core.model import ModelCard
 from sfbridge.gateway import Gateway
 from sfbridge.planning import Back, NativeCalls, Numbers, Planner
 from sfbridge.policy.limits import KeyRing
 from sfbridge.policy.pruning import Pruning
-from sfbridge.policy.routing import Routes
+from sfbridge.policy.routing import Routes, chat_default
+from sfbridge.roster import Listed, Roster
 from sfbridge.state.clock import Clock
 from sfbridge.state.contexts import Contexts
 from sfbridge.state.counters import Counters
@@ -64,12 +66,15 @@ async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(_session(config.http))
         keeper = await stack.enter_async_context(Keeper())
+        bell = asyncio.Event()
         resources = Resources(
             session=session,
             clock=lasting.clock.now,
             wall=lasting.clock.wall,
             spawn=keeper.spawn,
             sandbox=sandbox,
+            changed=bell.set,
+            sleep=lasting.clock.sleep,
         )
         common = {name: _common(name, table) for name, table in config.upstream.items()}
         backs = {
@@ -78,8 +83,11 @@ async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
             )
             for name, table in config.upstream.items()
         }
+        upstreams = {name: back.upstream for name, back in backs.items()}
+        roster = Roster(upstreams, partial(_routes, config), clock=lasting.clock, bell=bell)
+        keeper.spawn("model lists", roster.keep())
         gateway = Gateway(
-            _planner(config, backs, lasting),
+            _planner(config, backs, roster, lasting),
             clock=lasting.clock,
             jitter=random.random,
             counters=lasting.counters,
@@ -98,10 +106,10 @@ def key_ring(config: Config) -> KeyRing:
         raise ConfigError(f"keys: {error}") from None
 
 
-def _planner(config: Config, backs: dict[str, Back], lasting: Lasting) -> Planner:
+def _planner(config: Config, backs: dict[str, Back], roster: Roster, lasting: Lasting) -> Planner:
     return Planner(
         backs,
-        _routes(config, backs),
+        roster,
         mark_key=installation_key(config),
         numbers=Numbers(
             rounds=config.tools.repair_rounds,
@@ -164,17 +172,17 @@ async def _connect(
         raise ConfigError(f"{path}.{error}") from None
 
 
-def _routes(config: Config, backs: dict[str, Back]) -> Routes:
-    cards: list[tuple[str, ModelCard]] = [
-        (name, card) for name, back in backs.items() for card in back.upstream.models()
-    ]
-    fallbacks = {route.model: route.fallbacks for route in config.route}
-    default, aliases = config.models.default, config.models.aliases
-    named = {name.lower() for _, card in cards for name in (card.id, *card.aliases, card.target)}
-    if default == Models().default and default not in named | set(aliases) and cards:
-        default = cards[0][1].id  # nobody chose it, and nobody here has it
+def _routes(config: Config, cards: Listed, lenient: bool) -> Routes:
+    models = config.models
     try:
-        return Routes(cards, default=default, aliases=aliases, fallbacks=fallbacks)
+        return Routes(
+            cards,
+            default=chat_default(models.default, models.default != Models().default, cards),
+            aliases=models.aliases,
+            fallbacks={route.model: route.fallbacks for route in config.route},
+            strict=models.strict,
+            lenient=lenient,
+        )
     except ValueError as error:
         raise ConfigError(f"models: {error}") from None
 

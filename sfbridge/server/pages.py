@@ -11,9 +11,7 @@ from aiohttp import web
 from sfbridge import __version__
 from sfbridge.config import ConfigError, is_loopback
 from sfbridge.core.errors import GatewayError
-from sfbridge.core.model import ModelCard
 from sfbridge.policy.explaining import explain
-from sfbridge.policy.routing import PICKER_PREFIX
 from sfbridge.wire import catalogue
 from sfbridge.wire.anthropic.decode import decode_count
 from sfbridge.wire.anthropic.encode import count_body
@@ -55,11 +53,9 @@ def _limit(query: Mapping[str, str]) -> int:
 
 async def model(request: web.Request) -> web.Response:
     name = request.match_info["model"]
-    card: ModelCard = request[GENERATION].gateway.planner.routes.card(name)
-    shown = msgspec.structs.replace(card, id=name) if name.startswith(PICKER_PREFIX) else card
-    if request[WIRE].name == "anthropic":
-        return _body(catalogue.anthropic_one(shown))
-    return _body(catalogue.openai_one(shown))
+    card = request[GENERATION].gateway.planner.routes.card(name)
+    one = catalogue.anthropic_one if request[WIRE].name == "anthropic" else catalogue.openai_one
+    return _body(one(card, name=name))
 
 
 async def count_tokens(request: web.Request) -> web.Response:

@@ -6,7 +6,8 @@ closes the transport whatever the reader was doing. What comes in between is nev
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
@@ -19,12 +20,18 @@ from sfbridge.core.stream import Piece
 
 
 class Trace:
-    """What happened behind the back door during one exchange; written by adapters, read by the server."""
+    """What happened behind the back door during one exchange; written by adapters, read by the server.
 
-    __slots__ = ("answered_by", "auth_refreshes", "ignored", "upstream_ids")
+    known_as     the names of the model that was asked, the upstream's own first; empty where they say nothing about
+                 what may call itself the answerer
+    answered_by  the model that says that it answered, in the upstream's words
+    """
+
+    __slots__ = ("answered_by", "auth_refreshes", "ignored", "known_as", "upstream_ids")
 
     def __init__(self) -> None:
         self.auth_refreshes = 0
+        self.known_as: tuple[str, ...] = ()
         self.answered_by = ""
         self.upstream_ids: list[str] = []
         self.ignored: list[str] = []
@@ -87,13 +94,18 @@ class Upstream(Protocol):
         """Whether it can answer now. Makes no paid call."""
 
 
+def _unheard() -> None:
+    """Nobody wants to know."""
+
+
 class Resources(NamedTuple):
     """What the application lends to adapters.
 
     session   the one shared ClientSession
-    clock     monotonic seconds; `wall` is epoch seconds
+    clock     monotonic seconds; `wall` is epoch seconds; `sleep` waits on that clock
     spawn     starts a tracked background task (name first)
     sandbox   base URL of the embedded sandbox org, empty when it does not run
+    changed   to be called when `models` or `capabilities` have come to say something else
     """
 
     session: ClientSession
@@ -101,3 +113,5 @@ class Resources(NamedTuple):
     wall: Callable[[], float]
     spawn: Callable[[str, Coroutine[Any, Any, None]], object]
     sandbox: str = ""
+    changed: Callable[[], None] = _unheard
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

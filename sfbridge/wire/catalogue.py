@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from sfbridge.core.errors import GatewayError
-from sfbridge.core.model import ModelCard
+from sfbridge.core.model import Capabilities, ModelCard
 
 from .frames import literal
 
@@ -69,11 +69,31 @@ def anthropic_one(card: ModelCard, *, name: str = "") -> bytes:
 
 
 def _openai(card: ModelCard, name: str, created: int) -> dict[str, Any]:
-    return {
+    """The vendor's four fields, then what it does not tell and we know."""
+    entry: dict[str, Any] = {
         "id": name,
         "object": "model",
         "created": card.created or created,
         "owned_by": card.owner or "sfbridge",
+    }
+    if card.window is not None:
+        entry["context_window"] = card.window
+    if card.max_output is not None:
+        entry["max_output_tokens"] = card.max_output
+    if card.can is not None and card.kind == "chat":
+        entry["capabilities"] = _abilities(card.can)
+    return entry
+
+
+def _abilities(can: Capabilities) -> dict[str, Any]:
+    """What a client can count on: tools and schemas always, natively or emulated here."""
+    return {
+        "streaming": "native" if can.streams else "replayed",
+        "tools": "native" if can.native_tools else "emulated",
+        "structured_outputs": "native" if "schema" in can.shapes else "emulated",
+        "images": can.images,
+        "documents": can.documents,
+        "thinking": can.thoughts,
     }
 
 
@@ -98,6 +118,12 @@ def _anthropic(card: ModelCard, name: str) -> dict[str, Any]:
         entry["max_input_tokens"] = card.window
     if card.max_output is not None:
         entry["max_tokens"] = card.max_output
+    if card.can is not None:
+        entry["capabilities"] = {
+            "image_input": {"supported": card.can.images},
+            "pdf_input": {"supported": card.can.documents},
+            "structured_outputs": {"supported": True},  # emulated where the upstream has none
+        }
     return entry
 
 

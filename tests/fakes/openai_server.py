@@ -88,6 +88,7 @@ class Server:
     done         whether [DONE] ends a stream
     strict_turns the template wants user and assistant in strict turns, results not counted
     split        bytes of a write; 0: a frame at a time
+    loads        what answers, whichever model is asked; empty: that model
     """
 
     family: str = "generic"
@@ -104,6 +105,7 @@ class Server:
     split: int = 0
     loading: bool = False
     scenario: str = ""
+    loads: str = ""
     plan: list[Behaviour] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -472,7 +474,8 @@ def _completion(server: Server, body: dict[str, Any], turn: Answer) -> dict[str,
         message["tool_calls"] = [_call(call.id, call.name, call.arguments) for call in turn.calls]
     choice = {"index": 0, "message": message, "finish_reason": _finish(turn)}
     told = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000}
-    return {**told, "model": body["model"], "choices": [choice], "usage": _usage(turn)}
+    model = server.loads or body["model"]
+    return {**told, "model": model, "choices": [choice], "usage": _usage(turn)}
 
 
 def _call(call_id: str, name: str, arguments: str) -> dict[str, Any]:
@@ -482,7 +485,8 @@ def _call(call_id: str, name: str, arguments: str) -> dict[str, Any]:
 
 def _frames(server: Server, body: dict[str, Any], turn: Answer) -> Iterator[bytes]:
     """The turn as the family streams it; calls come in pieces, several of them interleaved."""
-    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": body["model"]}
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk"}
+    head["model"] = server.loads or body["model"]
 
     def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}

@@ -14,7 +14,7 @@ from speak import Heard, ask
 
 from sfbridge.config import Config, section
 from sfbridge.server.app import create_app
-from sfbridge.state.clock import SystemClock
+from sfbridge.state.clock import Clock, SystemClock
 from tests.fakes.openai_server import Server
 
 
@@ -78,6 +78,7 @@ async def begin() -> AsyncIterator[Begin]:
             server: Server | None = None,
             running: bool = True,
             config: dict[str, Any] | None = None,
+            clock: Clock | None = None,
             **upstream: Any,
         ) -> Bridge:
             machine = Machine(server or Server())
@@ -96,7 +97,7 @@ async def begin() -> AsyncIterator[Begin]:
                 "upstream": {"local": table},
                 **(config or {}),
             }
-            app = create_app(section(tables, Config, ""), clock=Hasty())
+            app = create_app(section(tables, Config, ""), clock=clock or Hasty())
             runner = web.AppRunner(
                 app, handler_cancellation=True, shutdown_timeout=0.5, access_log=None
             )

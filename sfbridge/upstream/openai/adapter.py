@@ -60,6 +60,7 @@ class OpenAiServer:
         self._knowledge = Knowledge(looker, self._standing, resources, self._changed)
         self._connection = Connection(address, headers, settings, resources, self._standing)
         self._facts = Facts(name, settings)
+        self._tell = resources.changed
 
     async def start(self) -> None:
         """Ask the server what it is; it gets a moment to answer before the model list is first read."""
@@ -124,6 +125,7 @@ class OpenAiServer:
     ) -> tuple[Response, Asked]:
         found = self._knowledge.found
         model = self._facts.target(found, call.model)
+        call.trace.known_as = (model,)
         sent = body(model, call.request, manner, stream=call.stream)
         window, _ = self._facts.window(found, call.model)
         asked = Asked(model=model, size=len(sent), window=window)
@@ -164,6 +166,7 @@ class OpenAiServer:
     def _changed(self, found: Found) -> None:
         """The server is another than it was, or was asked for the first time."""
         self._facts.forget()
+        self._tell()
         _log.info(
             "%s at %s: %s",
             PROFILES[found.family].label,

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from sfbridge.core.errors import GatewayError
-from sfbridge.core.model import Capabilities, ModelCard
+from sfbridge.core.model import UNASKED, Capabilities, ModelCard
 
 from .detect import Found, Seen
 from .profiles import Profile
@@ -62,6 +62,7 @@ class Facts:
             label=f"{self._name}: the model that is loaded",
             owner=self._name,
             window=self.window(found, ANY)[0],
+            status=UNASKED if found is None else "",
         )
         return (*cards, whatever)
 

@@ -63,6 +63,7 @@ class Salesforce:
         """What is asked of which surface, and the request for it, not yet sent."""
         surface = await self._probe.surface()
         self._note(surface, call)
+        call.trace.known_as = self._table.names(call.model)
         path, body, asked = self._prepared(surface, call)
         return surface, asked, self._connection.accepted(path, body, asked, call.trace)
 

@@ -51,6 +51,11 @@ class ModelTable:
             **own,
             **{k: v for k, v in _known().items() if k not in own},
         }
+        self._names = {
+            name: (name,) if row.rerouted_to or not row.id else (name, row.id, *row.aliases)
+            for name, row in self._rows.items()
+            if name not in own
+        }
         self._cards = tuple(
             _card(row) for row in self._rows.values() if row.id or row.api_name in own
         )
@@ -58,6 +63,11 @@ class ModelTable:
     def cards(self) -> tuple[ModelCard, ...]:
         """What the model list shows. Rerouted and retired names answer, but are not offered."""
         return self._cards
+
+    def names(self, api_name: str) -> tuple[str, ...]:
+        """Under which names the model may say that it answered; empty for a name of the org's own, behind which any
+        model may stand."""
+        return self._names.get(api_name, ())
 
     def row(self, api_name: str) -> ModelRow | None:
         """What is known of a model; None for a name of the org's own."""

@@ -62,6 +62,8 @@ def test_the_openai_list_has_ids_and_aliases_once() -> None:
         "object": "model",
         "created": 1_767_225_600,
         "owned_by": "openai",
+        "context_window": 128_000,
+        "max_output_tokens": 16_384,
     }
     assert listed["data"][3]["created"] == 1_700_000_000
 
