@@ -116,6 +116,33 @@ class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     contents: bool = False
 
 
+class Sessions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Conversations that clients name with X-Session-ID, kept in one SQLite file.
+
+    path           the file; empty: sfbridge/sessions.db under the user's state directory
+    life_hours     from a session's last use to its end
+    wait           seconds that a request waits for another one of its session
+    most_sessions  of one key; those not used for longest go first
+    most_messages  of one session, and
+    most_bytes     of one session; beyond either it takes no further turn
+    """
+
+    path: str = ""
+    life_hours: float = 24.0
+    wait: float = 30.0
+    most_sessions: int = 1000
+    most_messages: int = 2000
+    most_bytes: int = 32 * 1024 * 1024
+
+    def file(self, environ: Mapping[str, str] = os.environ) -> Path:
+        """Where the conversations are, by the XDG Base Directory Specification where nothing is said."""
+        if self.path:
+            return Path(self.path).expanduser()
+        given = environ.get("XDG_STATE_HOME", "")
+        state = Path(given) if given.startswith("/") else Path("~/.local/state").expanduser()
+        return state / "sfbridge" / "sessions.db"
+
+
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`format`: "text" for people, "json" for programs; "auto" is text on a terminal and JSON lines elsewhere."""
 
@@ -137,6 +164,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tools: Tools = Tools()
     output: Output = Output()
     journal: Journal = Journal()
+    sessions: Sessions = Sessions()
     log: Log = Log()
     keys: dict[str, str] = {}
     upstream: dict[str, dict[str, Any]] = field(default_factory=_sandbox_upstream)
@@ -235,6 +263,11 @@ _LEAST: Final = {
     "http.idle_seconds": 0,
     "tools.repair_rounds": 0,
     "journal.keep": 0,
+    "sessions.life_hours": 0,
+    "sessions.wait": 0,
+    "sessions.most_sessions": 1,
+    "sessions.most_messages": 1,
+    "sessions.most_bytes": 1,
     "output.reserve": 0,
     "output.floor": 0,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
@@ -24,6 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--bless", action="store_true", help="rewrite the golden files with what was found"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nobody's own conversations are touched, neither here nor by servers that tests start."""
+    state = tempfile.TemporaryDirectory(prefix="sfbridge-state-")
+    os.environ["XDG_STATE_HOME"] = state.name
+    config.add_cleanup(state.cleanup)
 
 
 # On a machine that only judges, the same examples every time; at the desk, new ones.

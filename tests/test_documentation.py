@@ -22,7 +22,7 @@ _CONFIG = Config()
 TABLES = {
     **{
         name: getattr(_CONFIG, name)
-        for name in ("server", "stream", "http", "models", "tools", "journal", "log")
+        for name in ("server", "stream", "http", "models", "tools", "journal", "sessions", "log")
     },
     "upstream.salesforce": Settings(),
     "sandbox": SandboxSettings(),
@@ -48,7 +48,7 @@ def doors() -> set[tuple[str, str]]:
 
 def test_every_route_is_in_the_manual() -> None:
     """Each door of the application is named in the README, by itself or as one of /anthropic."""
-    named = set(re.findall(r"`(GET|POST) (/[^`\s]*)`", part("Doors")))
+    named = set(re.findall(r"`(GET|POST|DELETE) (/[^`\s]*)`", part("Doors")))
     assert "`/anthropic/…`" in part("Doors")
     missing = []
     for method, path in doors():
@@ -61,7 +61,7 @@ def test_every_route_is_in_the_manual() -> None:
 
 def test_every_named_route_exists() -> None:
     """The README names no door that is not there."""
-    named = set(re.findall(r"`(GET|POST) (/[^`\s]*)`", part("Doors")))
+    named = set(re.findall(r"`(GET|POST|DELETE) (/[^`\s]*)`", part("Doors")))
     assert named - doors() == set()
 
 

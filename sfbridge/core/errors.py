@@ -12,6 +12,7 @@ ErrorKind = Literal[
     "not_found",
     "method_not_allowed",
     "unsupported_media",
+    "conflict",
     "too_large",
     "unsupported",
     "rate_limited",

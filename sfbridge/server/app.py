@@ -10,25 +10,30 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from sfbridge.config import Config
+from sfbridge.config import Config, Sessions
 from sfbridge.state.clock import Clock, SystemClock
 from sfbridge.state.contexts import Contexts
 from sfbridge.state.counters import Counters
+from sfbridge.state.database import Database
 from sfbridge.state.gates import Gates
 from sfbridge.state.journal import Journal
 from sfbridge.state.keeper import Keeper
 from sfbridge.state.learning import Learned
 from sfbridge.state.running import Running
+from sfbridge.state.sessions import MIGRATIONS, Limits
+from sfbridge.state.sessions import Sessions as Store
 from sfbridge.state.statistics import Statistics
 from sfbridge.wire import WIRES
 
-from . import chat, numbers, pages
+from . import chat, numbers, pages, session_pages
+from .conversations import Conversations
 from .draining import Draining
 from .embedded import Embedded
 from .generation import Generation, Generations
 from .hall import hall
 from .keys import (
     CLOCK,
+    CONVERSATIONS,
     DRAINING,
     GENERATIONS,
     IDS,
@@ -60,7 +65,7 @@ def create_app(
     app[RUNNING] = Running()
     app[STATISTICS] = Statistics(app[CLOCK])
     app[IDS] = random.Random(secrets.token_bytes(32))
-    app.add_routes([*pages.routes(), *numbers.routes()])
+    app.add_routes([*pages.routes(), *numbers.routes(), *session_pages.routes()])
     for wire in WIRES:
         door = chat.door(wire)
         app.add_routes([web.post(route, door) for route in wire.routes])
@@ -94,9 +99,29 @@ async def _open(
         learned=Learned(),
     )
     embedded = Embedded(stack)
+    database = Database(config.sessions.file(), MIGRATIONS, clock.now)
+    await stack.enter_async_context(database)
+    app[CONVERSATIONS] = _conversations(app, database, config.sessions)
     keeper = await stack.enter_async_context(Keeper())
     first = Generation(config, await opened(config, lasting, await embedded.url(config)))
     generations = await stack.enter_async_context(Generations(first, lasting, keeper.spawn))
     app[GENERATIONS] = generations
     app[METRICS] = Metrics(app[STATISTICS], app[RUNNING], lasting.gates, lasting.counters)
+    keeper.spawn("sessions", app[CONVERSATIONS].sweep())
     app[RELOADING] = Reloading(generations, embedded, reread)
+
+
+def _conversations(app: web.Application, database: Database, given: Sessions) -> Conversations:
+    clock, ids = app[CLOCK], app[IDS]
+    limits = Limits(
+        life=given.life_hours * 3600,
+        sessions=given.most_sessions,
+        messages=given.most_messages,
+        bytes=given.most_bytes,
+    )
+    return Conversations(
+        Store(database, limits, clock.wall),
+        clock=clock,
+        make_id=lambda: f"sess_{ids.getrandbits(128):032x}",
+        patience=given.wait,
+    )

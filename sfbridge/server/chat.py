@@ -9,15 +9,28 @@ from functools import partial
 from aiohttp import web
 from msgspec.structs import replace
 
-from sfbridge.core.answer import Fold
+from sfbridge.core.answer import Answer, Fold
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.request import Caller, ChatRequest
+from sfbridge.core.stream import Event, Finished
 from sfbridge.exchange import Exchange
 from sfbridge.wire.base import Asked, Reply, Wire
 
+from .conversations import HEADER, OpenTurn
 from .event_stream import EventStream
 from .hall import Handler, answer_headers, read_json
-from .keys import ASKED, CLOCK, DRAINING, EXCHANGE, GENERATION, KEY_ID, RUNNING
+from .keys import (
+    ASKED,
+    BODY,
+    CLOCK,
+    CONVERSATIONS,
+    DRAINING,
+    EXCHANGE,
+    GENERATION,
+    KEY_ID,
+    RUNNING,
+    SESSION,
+)
 
 JSON_TYPE = "application/json; charset=utf-8"
 
@@ -26,6 +39,9 @@ def door(wire: Wire) -> Handler:
     """The handler of one wire's routes."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        request[SESSION] = await request.app[CONVERSATIONS].named(
+            request.headers.get(HEADER), request[KEY_ID]
+        )
         asked = wire.decode(await read_json(request, wire), request.headers)
         return await _answer(request, wire, asked)
 
@@ -48,10 +64,15 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
         echo=asked.echo,
         forms=asked.forms,
     )
-    if neutral.stream:
-        return await _stream(request, wire, neutral, reply)
-    exchange.forced_json = wants_stream
-    return await _fold(request, wire, neutral, reply)
+    turn = await app[CONVERSATIONS].open(request[SESSION], neutral, exchange.id, len(request[BODY]))
+    try:
+        request[ASKED] = turn.request
+        if neutral.stream:
+            return await _stream(request, wire, turn, reply)
+        exchange.forced_json = wants_stream
+        return await _fold(request, wire, turn, reply)
+    finally:
+        turn.close()
 
 
 def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
@@ -67,19 +88,23 @@ def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
     return replace(asked, caller=caller, stream=asked.stream and not unreadable)
 
 
-async def _fold(request: web.Request, wire: Wire, asked: ChatRequest, reply: Reply) -> web.Response:
+async def _fold(request: web.Request, wire: Wire, turn: OpenTurn, reply: Reply) -> web.Response:
     exchange, gateway, fold = request[EXCHANGE], request[GENERATION].gateway, Fold()
     with request.app[DRAINING].interruptible():
-        async with aclosing(gateway.answer(exchange, asked, call_ids(wire, exchange))) as answer:
-            async for events in answer:
+        answers = gateway.answer(exchange, turn.request, call_ids(wire, exchange))
+        async with aclosing(answers) as batches:
+            async for events in batches:
                 fold.feed(events)
-    return web.Response(body=wire.body(fold.answer(), reply), headers={"Content-Type": JSON_TYPE})
+    answer = fold.answer()
+    await turn.finish(answer)
+    return web.Response(body=wire.body(answer, reply), headers={"Content-Type": JSON_TYPE})
 
 
 async def _stream(
-    request: web.Request, wire: Wire, asked: ChatRequest, reply: Reply
+    request: web.Request, wire: Wire, turn: OpenTurn, reply: Reply
 ) -> web.StreamResponse:
     exchange, gateway = request[EXCHANGE], request[GENERATION].gateway
+    asked, said = turn.request, list[list[Event]]()
     encoder = wire.encoder(reply)
     stream = EventStream(
         request,
@@ -95,6 +120,10 @@ async def _stream(
                 answer = gateway.answer(exchange, asked, call_ids(wire, exchange))
                 async with aclosing(answer):
                     async for events in answer:
+                        said.append(events)
+                        if type(events[-1]) is Finished:
+                            # before its client can know that the turn is whole
+                            await turn.finish(_folded(said))
                         await stream.send(encoder.feed(events))
                 return await stream.end()
         except GatewayError as error:
@@ -104,6 +133,13 @@ async def _stream(
             return await stream.end(encoder.failure(error))
         finally:
             exchange.heartbeats = stream.heartbeats
+
+
+def _folded(said: list[list[Event]]) -> Answer:
+    fold = Fold()
+    for events in said:
+        fold.feed(events)
+    return fold.answer()
 
 
 def _stream_headers(request: web.Request) -> dict[str, str]:

@@ -20,7 +20,8 @@ from sfbridge.log import SAID
 from sfbridge.policy.limits import presented
 from sfbridge.wire.base import Wire
 
-from .keys import BODY, CLOCK, EXCHANGE, GENERATION, GENERATIONS, IDS, KEY_ID, ORIGIN, WIRE
+from .conversations import HEADER
+from .keys import BODY, CLOCK, EXCHANGE, GENERATION, GENERATIONS, IDS, KEY_ID, ORIGIN, SESSION, WIRE
 from .telling import said, told
 from .wires import wire_of
 
@@ -87,7 +88,12 @@ def answer_headers(request: web.Request) -> dict[str, str]:
         headers["x-sfbridge-model"] = printable(answerer)
     if request[WIRE].name == "anthropic":
         headers["request-id"] = exchange.id
+    if session := request.get(SESSION):
+        headers[HEADER] = session.id
+        if session.problem:
+            headers["x-sfbridge-sessions"] = "unavailable"
     if origin := request.get(ORIGIN):
+        headers["Access-Control-Expose-Headers"] = ", ".join((*headers, "retry-after"))
         headers["Access-Control-Allow-Origin"] = origin
         headers["Vary"] = "Origin"
     return headers
@@ -125,7 +131,10 @@ def retry_headers(error: GatewayError) -> dict[str, str]:
 def _preflight(request: web.Request) -> web.Response:
     """What a browser asks before a page of an allowed origin may post; touches nothing."""
     wanted = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS, "")
-    headers = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Allow-Headers": wanted}
+    headers = {
+        "Access-Control-Allow-Methods": "GET, POST, DELETE",
+        "Access-Control-Allow-Headers": wanted,
+    }
     return web.Response(status=204, headers=headers if hdrs.ORIGIN in request.headers else None)
 
 

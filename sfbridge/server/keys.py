@@ -15,6 +15,7 @@ from sfbridge.state.running import Running
 from sfbridge.state.statistics import Statistics
 from sfbridge.wire.base import Wire
 
+from .conversations import Conversations, Named
 from .draining import Draining
 from .generation import Generation, Generations
 from .metrics import Metrics
@@ -29,6 +30,7 @@ JOURNAL: Final = web.AppKey("journal", Journal)
 RUNNING: Final = web.AppKey("running", Running)
 STATISTICS: Final = web.AppKey("statistics", Statistics)
 METRICS: Final = web.AppKey("metrics", Metrics)
+CONVERSATIONS: Final = web.AppKey("conversations", Conversations)
 DRAINING: Final = web.AppKey("draining", Draining)
 
 # configuration, keys and gateway as this request found them
@@ -40,4 +42,6 @@ ASKED: Final = web.RequestKey("asked", ChatRequest)
 WIRE: Final = web.RequestKey("wire", Wire)
 # of an allowed web page, once it was checked
 ORIGIN: Final = web.RequestKey("origin", str)
+# of doors that answer within conversations
+SESSION: Final = web.RequestKey("session", Named)
 KEY_ID: Final = web.RequestKey("key_id", str)

@@ -18,13 +18,14 @@ from sfbridge.wire.anthropic.encode import count_body
 
 from .chat import JSON_TYPE
 from .hall import PROBES, read_json
-from .keys import DRAINING, GENERATION, JOURNAL, RELOADING, WIRE
+from .keys import CONVERSATIONS, DRAINING, GENERATION, JOURNAL, RELOADING, WIRE
 
 _json = msgspec.json.Encoder()
 _DEFAULT_PAGE = 20
 
 
-def _body(data: bytes, status: int = 200) -> web.Response:
+def body_of(data: bytes, status: int = 200) -> web.Response:
+    """JSON as a whole answer."""
     return web.Response(body=data, status=status, headers={"Content-Type": JSON_TYPE})
 
 
@@ -32,19 +33,20 @@ async def models(request: web.Request) -> web.Response:
     """The model list in the dialect of whoever asks."""
     cards = request[GENERATION].gateway.planner.routes.cards()
     if request[WIRE].name != "anthropic":
-        return _body(catalogue.openai_list(cards))
+        return body_of(catalogue.openai_list(cards))
     query = request.query
-    return _body(
+    return body_of(
         catalogue.anthropic_list(
             [card for card in cards if card.kind == "chat"],
-            limit=_limit(query),
+            limit=limit_of(query),
             after_id=query.get("after_id"),
             before_id=query.get("before_id"),
         )
     )
 
 
-def _limit(query: Mapping[str, str]) -> int:
+def limit_of(query: Mapping[str, str]) -> int:
+    """How many items a list is to have. Raises GatewayError for what is no such number."""
     text = query.get("limit", str(_DEFAULT_PAGE))
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise GatewayError("invalid_request", "limit must be from 1 to 1000.", param="limit")
@@ -55,18 +57,18 @@ async def model(request: web.Request) -> web.Response:
     name = request.match_info["model"]
     card = request[GENERATION].gateway.planner.routes.card(name)
     one = catalogue.anthropic_one if request[WIRE].name == "anthropic" else catalogue.openai_one
-    return _body(one(card, name=name))
+    return body_of(one(card, name=name))
 
 
 async def count_tokens(request: web.Request) -> web.Response:
     """Our estimate of a prompt as the upstream would be sent it; no vendor here counts for us."""
     asked = decode_count(await read_json(request, request[WIRE]), request.headers)
-    return _body(count_body(await request[GENERATION].gateway.count(asked.request)))
+    return body_of(count_body(await request[GENERATION].gateway.count(asked.request)))
 
 
 async def healthz(_: web.Request) -> web.Response:
     """This process answers."""
-    return _body(_json.encode({"status": "ok", "version": __version__}))
+    return body_of(_json.encode({"status": "ok", "version": __version__}))
 
 
 async def readyz(request: web.Request) -> web.Response:
@@ -77,19 +79,25 @@ async def readyz(request: web.Request) -> web.Response:
         health = await back.upstream.health()
         states[name] = {"ready": health.ready, "summary": health.summary, **health.facts}
         ready = ready and health.ready
-    body = {"status": "ready" if ready else "not ready", "upstreams": states}
-    return _body(_json.encode(body), 200 if ready else 503)
+    problem = request.app[CONVERSATIONS].store.problem
+    body = {
+        "status": "ready" if ready else "not ready",
+        "upstreams": states,
+        # turns are answered without it, so it makes nobody unready
+        "sessions": {"ready": not problem, "summary": problem or "conversations can be kept"},
+    }
+    return body_of(_json.encode(body), 200 if ready else 503)
 
 
 async def context(request: web.Request) -> web.Response:
     """How full the windows of the last conversations are, where sfbridge watches them."""
-    return _body(_json.encode(request[GENERATION].gateway.contexts.snapshot()))
+    return body_of(_json.encode(request[GENERATION].gateway.contexts.snapshot()))
 
 
 async def turns(request: web.Request) -> web.Response:
     """The receipts of the last turns, newest first."""
-    limit = _limit(request.query)
-    return _body(_json.encode({"turns": request.app[JOURNAL].latest(limit)}))
+    limit = limit_of(request.query)
+    return body_of(_json.encode({"turns": request.app[JOURNAL].latest(limit)}))
 
 
 async def turn(request: web.Request) -> web.Response:
@@ -102,7 +110,7 @@ async def turn(request: web.Request) -> web.Response:
             f"No turn {name!r} is remembered; the last {request[GENERATION].config.journal.keep} are (journal.keep).",
             code="turn_not_found",
         )
-    return _body(_json.encode({"turn": receipt, "explanation": explain(receipt)}))
+    return body_of(_json.encode({"turn": receipt, "explanation": explain(receipt)}))
 
 
 async def reload(request: web.Request) -> web.Response:
@@ -123,7 +131,7 @@ async def reload(request: web.Request) -> web.Response:
             code="configuration_refused",
             retriable=False,
         ) from None
-    return _body(_json.encode(found))
+    return body_of(_json.encode(found))
 
 
 async def probe(_: web.Request) -> web.Response:

@@ -26,6 +26,7 @@ FIXED: Final = (
     "journal.keep",
     "log.format",
     "sandbox",
+    "sessions",
 )
 
 

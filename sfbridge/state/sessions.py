@@ -122,6 +122,11 @@ class Sessions:
         """Why nothing can be kept now; empty as long as nothing went wrong."""
         return self._database.problem
 
+    @property
+    def life(self) -> float:
+        """Seconds from a session's last use to its end."""
+        return self._limits.life
+
     def is_full(self, summary: Summary) -> bool:
         """Whether the session has reached its limits."""
         limits = self._limits
@@ -139,20 +144,26 @@ class Sessions:
         """All that was said up to the latest turn; it counts as a use of the session."""
 
         def find(db: sqlite3.Connection) -> History | None:
-            row = db.execute(
-                "SELECT latest FROM session WHERE id = ? AND owner = ? AND used >= ?",
-                (session, owner, self._oldest()),
-            ).fetchone()
-            return self._path(db, session, row[0]) if row else None
+            row = self._latest(db, session, owner)
+            return self._used(db, session, row[0]) if row else None
 
         return await self._database.change(find, None)
+
+    async def look(self, session: str, owner: str) -> History | None:
+        """The same, without using the session."""
+
+        def find(db: sqlite3.Connection) -> History | None:
+            row = self._latest(db, session, owner)
+            return _path(db, session, row[0]) if row else None
+
+        return await self._database.read(find, None)
 
     async def history_of(self, turn: str, owner: str) -> History | None:
         """All that was said up to and including this turn; it counts as a use of its session."""
 
         def find(db: sqlite3.Connection) -> History | None:
             row = self._turn(db, turn, owner)
-            return self._path(db, row[1], row[0]) if row else None
+            return self._used(db, row[1], row[0]) if row else None
 
         return await self._database.change(find, None)
 
@@ -235,11 +246,16 @@ class Sessions:
         ).fetchone()
         return row
 
-    def _path(self, db: sqlite3.Connection, session: str, number: int) -> History:
+    def _latest(self, db: sqlite3.Connection, session: str, owner: str) -> tuple[int] | None:
+        row: tuple[int] | None = db.execute(
+            "SELECT latest FROM session WHERE id = ? AND owner = ? AND used >= ?",
+            (session, owner, self._oldest()),
+        ).fetchone()
+        return row
+
+    def _used(self, db: sqlite3.Connection, session: str, number: int) -> History:
         db.execute("UPDATE session SET used = ? WHERE id = ?", (self._wall(), session))
-        row = db.execute(f"{_SUMMARY} WHERE session.id = ?", (session,)).fetchone()
-        turns = tuple([_kept(row) for row in db.execute(_PATH, (number,))])
-        return History(summary=_summary(row), turns=turns)
+        return _path(db, session, number)
 
     def _begin(self, db: sqlite3.Connection, session: str, owner: str) -> bool:
         """Make room for a new session, and make it."""
@@ -264,7 +280,9 @@ class Sessions:
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
                 (turn.id, session, after, turn.at, turn.model, count, body, turn.note),
             )
-        except sqlite3.IntegrityError:
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+                raise
             raise ValueError(f"the turn {turn.id!r} is kept already") from None
         db.execute(
             """UPDATE session SET latest = ?, used = ?, turns = turns + 1, messages = messages + ?,
@@ -278,6 +296,12 @@ class Sessions:
         if gone:
             await self._database.tidy()
         return gone
+
+
+def _path(db: sqlite3.Connection, session: str, number: int) -> History:
+    row = db.execute(f"{_SUMMARY} WHERE session.id = ?", (session,)).fetchone()
+    turns = tuple([_kept(found) for found in db.execute(_PATH, (number,))])
+    return History(summary=_summary(row), turns=turns)
 
 
 def _cut(db: sqlite3.Connection, number: int, session: str) -> None:

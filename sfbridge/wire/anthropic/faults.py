@@ -17,6 +17,7 @@ _FAULTS: Final[Mapping[ErrorKind, tuple[int, str]]] = {
     "permission": (403, "permission_error"),
     "not_found": (404, "not_found_error"),
     "method_not_allowed": (405, "invalid_request_error"),
+    "conflict": (409, "invalid_request_error"),
     "too_large": (413, "request_too_large"),
     "unsupported_media": (415, "invalid_request_error"),
     "rate_limited": (429, "rate_limit_error"),

@@ -23,6 +23,7 @@ _FAULTS: Final[Mapping[ErrorKind, _Fault]] = {
     "permission": _Fault(403, "permission_error"),
     "not_found": _Fault(404, "invalid_request_error"),
     "method_not_allowed": _Fault(405, "invalid_request_error"),
+    "conflict": _Fault(409, "invalid_request_error"),
     "too_large": _Fault(413, "invalid_request_error"),
     "unsupported_media": _Fault(415, "invalid_request_error"),
     "rate_limited": _Fault(429, "rate_limit_error", "rate_limit_exceeded"),

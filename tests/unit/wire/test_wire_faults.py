@@ -42,6 +42,7 @@ TABLE = {
     "method_not_allowed": (405, "invalid_request_error", None, 405, "invalid_request_error"),
     "unsupported_media": (415, "invalid_request_error", None, 415, "invalid_request_error"),
     "too_large": (413, "invalid_request_error", None, 413, "request_too_large"),
+    "conflict": (409, "invalid_request_error", None, 409, "invalid_request_error"),
     "rate_limited": (429, "rate_limit_error", "rate_limit_exceeded", 429, "rate_limit_error"),
     "overloaded": (503, "server_error", None, 529, "overloaded_error"),
     "timeout": (504, "server_error", None, 504, "timeout_error"),

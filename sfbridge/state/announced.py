@@ -1,0 +1,52 @@
+"""Turns of sessions that were only announced: an id went out with an answer, and nobody has come back with it yet.
+
+Apart from the database, because most clients never look at the id: of theirs nothing may reach the disk, and what
+is held here is little and soon forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from sfbridge.core.kept import KeptTurn
+
+_MOST: Final = 256
+_CHARACTERS: Final = 4_000_000
+
+Key = tuple[str, str]  # owner, session
+
+
+class Announced:
+    """The first turns of such sessions; the oldest go when there are too many, or too much is in them."""
+
+    def __init__(self, *, most: int = _MOST, characters: int = _CHARACTERS) -> None:
+        self._most = most
+        self._room = characters
+        self._turns: OrderedDict[Key, tuple[KeptTurn, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._turns
+
+    def keep(self, key: Key, turn: KeptTurn, size: int) -> None:
+        """Hold a turn of about `size` characters."""
+        self._turns[key] = (turn, size)
+        self._room -= size
+        while self._turns and (len(self._turns) > self._most or self._room < 0):
+            self._room += self._turns.popitem(last=False)[1][1]
+
+    def take(self, key: Key) -> KeptTurn | None:
+        """The turn of that key, which is gone from here from now on."""
+        turn, size = self._turns.pop(key, (None, 0))
+        self._room += size
+        return turn
+
+    def take_all(self, owner: str) -> int:
+        """Let go of all turns of one owner; how many there were."""
+        keys = [key for key in self._turns if key[0] == owner]
+        for key in keys:
+            self.take(key)
+        return len(keys)
