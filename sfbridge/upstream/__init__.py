@@ -15,6 +15,7 @@ from .base import Resources, Upstream
 UPSTREAMS: Final[Mapping[str, str]] = {
     "salesforce": "sfbridge.upstream.salesforce",
     "openai": "sfbridge.upstream.openai",
+    "claude-cli": "sfbridge.upstream.claude_cli",
 }
 
 
