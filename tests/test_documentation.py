@@ -12,6 +12,7 @@ from sfbridge.config import Config
 from sfbridge.sandbox import SandboxSettings, create_org
 from sfbridge.sandbox.faults import fault_of
 from sfbridge.server.app import create_app
+from sfbridge.upstream.claude_cli import Settings as ClaudeSettings
 from sfbridge.upstream.salesforce import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +26,7 @@ TABLES = {
         for name in ("server", "stream", "http", "models", "tools", "journal", "sessions", "log")
     },
     "upstream.salesforce": Settings(),
+    "upstream.claude": ClaudeSettings(),
     "sandbox": SandboxSettings(),
 }
 
@@ -137,6 +139,7 @@ def test_defaults_in_the_configuration_file_are_the_defaults() -> None:
             "queue",
             "queue_seconds",
         },
+        "upstream.claude": {"kind"},
         "sandbox": {"enabled", "port"},
     }
     wrong, seen = [], 0
@@ -154,7 +157,11 @@ def test_defaults_in_the_configuration_file_are_the_defaults() -> None:
 
 def test_every_setting_is_in_the_configuration_file() -> None:
     """No key has to be guessed; those of the sandbox org that only tests need are left out."""
-    absent = {"models": {"aliases"}, "upstream.salesforce": {"models"}}  # tables of their own there
+    absent = {  # tables of their own there
+        "models": {"aliases"},
+        "upstream.salesforce": {"models"},
+        "upstream.claude": {"models"},
+    }
     missing = [
         f"{section}.{key}"
         for section, table in TABLES.items()

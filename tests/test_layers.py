@@ -156,5 +156,7 @@ def test_every_key_of_the_shipped_configuration_is_known() -> None:
     section(table, kind_of(table.pop("kind")).settings, "upstream.salesforce")
     local = dict(config.upstream["local"])
     section(local, kind_of(local.pop("kind")).settings, "upstream.local")
+    claude = dict(config.upstream["claude"])
+    section(claude, kind_of(claude.pop("kind")).settings, "upstream.claude")
     sandbox = {k: v for k, v in config.sandbox.items() if k not in ("enabled", "port")}
     section(sandbox, SandboxSettings, "sandbox")

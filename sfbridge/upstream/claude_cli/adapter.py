@@ -191,21 +191,17 @@ class ClaudeCli:
         arguments = argv(
             launch, self._checked, session=session if kept else "", resumed=bool(resumed)
         )
-        await self._children.seat()
-        try:
+        async with self._children.seat() as seat:
             child = await Child.start(
                 arguments,
                 env=environment(launch, self._checked, os.environ),
                 cwd=self._checked.directory,
                 stop_seconds=self._settings.stop_timeout,
             )
-        except BaseException:
-            self._children.unseat()
-            raise
-        conversation = Conversation(
-            child, launch, self._settings, session=session, key_id=call.request.caller.key_id
-        )
-        self._children.add(conversation)
+            conversation = Conversation(
+                child, launch, self._settings, session=session, key_id=call.request.caller.key_id
+            )
+            seat.taken_by(conversation)
         return await self._guarded(
             conversation, conversation.begin(content_of(messages), call.trace)
         )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sfbridge.core.errors import GatewayError
@@ -19,6 +20,21 @@ from .settings import Settings
 _log = logging.getLogger("sfbridge.upstream.claude_cli")
 
 Spawn = Callable[[str, Coroutine[Any, Any, None]], object]
+
+
+class Seat:
+    """Leave to start one process."""
+
+    __slots__ = ("_live", "taken")
+
+    def __init__(self, live: set[Conversation]) -> None:
+        self._live = live
+        self.taken = False
+
+    def taken_by(self, conversation: Conversation) -> None:
+        """It was started; from now on it is counted until nothing is left of it."""
+        self._live.add(conversation)
+        self.taken = True
 
 
 class Children:
@@ -45,27 +61,25 @@ class Children:
         """Requests that wait for a process."""
         return self._waiting
 
-    async def seat(self) -> None:
-        """Wait for leave to start a process. Raises GatewayError when the queue is full, or takes too long."""
-        if self._waiting >= self._settings.queue and self._seats.locked():
-            raise self._busy()
+    @asynccontextmanager
+    async def seat(self) -> AsyncIterator[Seat]:
+        """Leave to start a process, which is then `taken_by` it or given back. Raises GatewayError when that
+        takes too long."""
         self._waiting += 1
         try:
             self._make_room()
-            async with asyncio.timeout(self._settings.queue_timeout):
+            async with asyncio.timeout(self._settings.wait_timeout):
                 await self._seats.acquire()
         except TimeoutError:
             raise self._busy() from None
         finally:
             self._waiting -= 1
-
-    def unseat(self) -> None:
-        """Give the leave back: no process came of it."""
-        self._seats.release()
-
-    def add(self, conversation: Conversation) -> None:
-        """A process that was started with a seat."""
-        self._live.add(conversation)
+        seat = Seat(self._live)
+        try:
+            yield seat
+        finally:
+            if not seat.taken:
+                self._seats.release()
 
     def keep(self, conversation: Conversation) -> bool:
         """Let a process wait for its next turn; whether it does."""
@@ -139,5 +153,5 @@ class Children:
             f"All {self._settings.max_children} claude processes of this upstream are busy. "
             "Try again later, or raise max_children.",
             code="upstream_busy",
-            retry_after=self._settings.queue_timeout,
+            retry_after=self._settings.wait_timeout,
         )

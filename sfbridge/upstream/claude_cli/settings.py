@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from sfbridge.upstream.secret import Secret
 
-_NUMBERS: Final = ("max_children", "queue", "max_output")
-_SECONDS: Final = ("queue_timeout", "start_timeout", "stream_idle_timeout", "stop_timeout")
+_NUMBERS: Final = ("max_children", "max_output")
+_SECONDS: Final = ("wait_timeout", "start_timeout", "stream_idle_timeout", "stop_timeout")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 # A tool, or a rule for one: "Read", "Bash(git log *)".
 _TOOL: Final = re.compile(r"([A-Za-z_]\w*)(?:\([^()]*\))?")
@@ -59,8 +59,8 @@ class Settings(
     persist              whether it keeps transcripts, as it does for its owner; without them a conversation goes
                          on in the same process or from the history
     max_output           tokens of an answer, where the client sets no limit; 0: the CLI's own limit
-    max_children         processes at a time, about 220 MB each, waiting ones included
-    queue                requests that may wait for one; queue_timeout how long
+    max_children         processes at a time, about 220 MB each, those that wait included
+    wait_timeout         how long a request waits for a place among them
     start_timeout        until the first line
     stream_idle_timeout  between two lines
     stop_timeout         from TERM to KILL
@@ -81,8 +81,7 @@ class Settings(
     persist: bool = True
     max_output: int = 0
     max_children: int = 4
-    queue: int = 64
-    queue_timeout: float = 60.0
+    wait_timeout: float = 60.0
     start_timeout: float = 30.0
     stream_idle_timeout: float = 300.0
     stop_timeout: float = 3.0
