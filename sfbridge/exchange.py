@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .core.embedding import EmbeddingRequest
 from .core.errors import GatewayError
 from .core.receipt import Contents, Glimpse, Receipt
 from .core.request import ChatRequest, Shape, Tool, text_of
@@ -104,6 +105,7 @@ class Exchange:
         self.heartbeats = 0
         self.forced_json = False
         self.plan: Plan | None = None
+        self.aimed: Target | None = None
         self.error: GatewayError | None = None
         self.usage = Usage()
         self.reason = ""
@@ -130,6 +132,11 @@ class Exchange:
         plan = self.plan
         tokens = plan.prompt_tokens if plan else estimate(asked, family_of(asked.model))
         return Usage(input=tokens, output=0, estimated=True)
+
+    @property
+    def target(self) -> Target | None:
+        """Who is asked, once that is known: by plan, or where nothing is planned, as with embeddings, by name."""
+        return self.plan.target if self.plan is not None else self.aimed
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -186,9 +193,9 @@ class Exchange:
             return "accepted"
         return "asked" if "asked" in self._marks else "planned"
 
-    def glimpse(self, wire: str, asked: ChatRequest) -> Glimpse:
+    def glimpse(self, wire: str, asked: ChatRequest | EmbeddingRequest) -> Glimpse:
         """How this turn stands now."""
-        target = self.plan.target if self.plan else None
+        target = self.target
         return Glimpse(
             id=self.id,
             at=self.at,
@@ -209,9 +216,11 @@ class Exchange:
             elapsed_ms=self.elapsed_ms,
         )
 
-    def receipt(self, wire: str, asked: ChatRequest, *, left: bool, contents: bool) -> Receipt:
+    def receipt(
+        self, wire: str, asked: ChatRequest | EmbeddingRequest, *, left: bool, contents: bool
+    ) -> Receipt:
         """What is kept of this turn."""
-        plan, error = self.plan, self.error
+        plan, target, error = self.plan, self.target, self.error
         return Receipt(
             id=self.id,
             at=self.at,
@@ -219,8 +228,8 @@ class Exchange:
             client=asked.caller.client[:80],
             key=asked.caller.key_id,
             model=asked.model,
-            upstream=plan.target.upstream if plan else "",
-            target=plan.target.model if plan else "",
+            upstream=target.upstream if target else "",
+            target=target.model if target else "",
             answered_by=self.trace.answered_by,
             stream=asked.stream,
             tools=len(asked.tools),
@@ -260,8 +269,11 @@ class Exchange:
             contents=self._contents(asked) if contents else None,
         )
 
-    def _contents(self, asked: ChatRequest) -> Contents:
-        last = text_of(asked.messages[-1].parts) if asked.messages else ""
+    def _contents(self, asked: ChatRequest | EmbeddingRequest) -> Contents:
+        if isinstance(asked, EmbeddingRequest):
+            last = asked.texts[-1]
+        else:
+            last = text_of(asked.messages[-1].parts) if asked.messages else ""
         return Contents(
             asked=last[-_MOST_CONTENT:],
             answered="".join(self.answered)[:_MOST_CONTENT],

@@ -94,7 +94,7 @@ class Planner:
         except GatewayError:
             self._roster.missed()
             raise
-        if found[0].card.kind != "chat":
+        if found[0].card.kind == "embeddings":
             raise GatewayError(
                 "invalid_request",
                 f"The model {model} makes embeddings and cannot chat.",

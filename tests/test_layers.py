@@ -32,10 +32,11 @@ ALLOWED = {
     "gateway": {
         "asking", "core", "correcting", "exchange", "planning", "policy", "state", "tap", "threads", "upstream",
     },
+    "embedding": {"asking", "core", "exchange", "planning", "policy", "state", "upstream"},
     "sandbox": {"core", "formats"},
     "server": {
         "core", "formats", "config", "log", "wire", "emulation", "policy", "state", "upstream",
-        "exchange", "gateway", "planning", "roster", "sandbox",
+        "asking", "embedding", "exchange", "gateway", "planning", "roster", "sandbox",
     },
     "client": {"config"},
     "cli": {"client", "config", "log", "core", "server", "sandbox"},

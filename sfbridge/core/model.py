@@ -9,6 +9,10 @@ from msgspec import Struct
 Knob = Literal["temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty"]
 
 
+# "any": nobody says what the model is for, so it is asked, and its server decides.
+Kind = Literal["chat", "embeddings", "any"]
+
+
 class Capabilities(Struct, frozen=True, kw_only=True):
     """What one model can do on one upstream, now.
 
@@ -53,7 +57,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     target: str
     label: str = ""
     owner: str = ""
-    kind: Literal["chat", "embeddings"] = "chat"
+    kind: Kind = "chat"
     aliases: tuple[str, ...] = ()
     window: int | None = None
     max_output: int | None = None

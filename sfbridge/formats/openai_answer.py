@@ -75,6 +75,22 @@ class Completion(Struct, frozen=True):
     error: Raw = Raw(b"")
 
 
+# ---- embeddings
+
+
+class EmbeddingRow(Struct, frozen=True, gc=False):
+    index: int | None = None
+    embedding: list[float] = []
+
+
+class EmbeddingList(Struct, frozen=True):
+    """An error may stand in the place of the list."""
+
+    data: list[EmbeddingRow] | None = None
+    model: str | None = None
+    usage: Tokens | None = None
+
+
 # ---- errors
 
 

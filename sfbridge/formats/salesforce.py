@@ -81,6 +81,19 @@ class PlatformAnswer(Struct, frozen=True):
     details: GenerationDetails | None = field(name="generationDetails", default=None)
 
 
+# ---- platform: embeddings
+
+
+class EmbeddingRow(Struct, frozen=True, gc=False):
+    index: int
+    embedding: list[float]
+
+
+class EmbeddingAnswer(Struct, frozen=True):
+    embeddings: list[EmbeddingRow] | None = None
+    parameters: AnswerParameters | None = None
+
+
 # ---- gateway: chat/generations, whole and streamed
 
 

@@ -95,7 +95,7 @@ def fit(request: ChatRequest, can: Capabilities) -> Fitted:
     )
     return Fitted(
         request=fitted,
-        ignored=_header_names([request.words.get(name, name) for name in ignored]),
+        ignored=header_names([request.words.get(name, name) for name in ignored]),
         emulate=emulate,
         emulate_shape=emulate_shape,
         emulate_stop=() if can.stop else request.stop,
@@ -174,7 +174,7 @@ def _has_calls(messages: tuple[Message, ...]) -> bool:
     )
 
 
-def _header_names(names: Collection[str]) -> tuple[str, ...]:
+def header_names(names: Collection[str]) -> tuple[str, ...]:
     """The names, each once, without characters that do not belong into a header, in the same order."""
     if not names:
         return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from sfbridge.core.embedding import EmbeddingRequest
 from sfbridge.core.request import (
     ChatRequest,
     DocumentPart,
@@ -51,8 +52,11 @@ def _end(text: str, at: int, source: str) -> int:
     return end
 
 
-def contents_of(request: ChatRequest) -> Iterator[str]:
-    """Every text of a conversation, arguments and results of calls included."""
+def contents_of(request: ChatRequest | EmbeddingRequest) -> Iterator[str]:
+    """Every text that was sent; of a conversation arguments and results of calls included."""
+    if isinstance(request, EmbeddingRequest):
+        yield from request.texts
+        return
     yield from (part.text for part in request.system)
     for message in request.messages:
         yield from _texts(message.parts)

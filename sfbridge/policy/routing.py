@@ -157,10 +157,10 @@ class Routes:
         if found is not None:
             return found
         if self._pass_to is not None and _PASS_NAME.fullmatch(model):
-            return (Target(self._pass_to, model, ModelCard(id=model, target=model)),)
+            return (Target(self._pass_to, model, ModelCard(id=model, target=model, kind="any")),)
         upstream, slash, name = model.partition("/")
         if slash and name and upstream.lower() in self._upstreams:
-            card = ModelCard(id=model, target=name)
+            card = ModelCard(id=model, target=name, kind="any")
             return (Target(self._upstreams[upstream.lower()], name, card),)
         return next((way for family_, way in self._families if family_.has(model)), None)
 
@@ -221,7 +221,7 @@ class Routes:
             else:
                 fits = family(candidate)
                 found = next((way for name, way in self._ways.items() if fits.has(name)), None)
-            if found is not None and found[0].card.kind == "chat":
+            if found is not None and found[0].card.kind != "embeddings":
                 return found
         return None
 
@@ -239,12 +239,12 @@ class Routes:
 
     def _default_target(self, default: str) -> Target | None:
         found = self._find(default)
-        if self._lenient and (found is None or found[0].card.kind != "chat"):
+        if self._lenient and (found is None or found[0].card.kind == "embeddings"):
             self.dangling[default.lower()] = default
             return None
         if found is None:
             raise ValueError(f"the default model {default!r} is not offered by any upstream")
-        if found[0].card.kind != "chat":
+        if found[0].card.kind == "embeddings":
             raise ValueError(f"the default model {default!r} is not a chat model")
         return found[0]
 
@@ -270,7 +270,7 @@ def chat_default(wanted: str, chosen: bool, cards: Sequence[tuple[str, ModelCard
     served = {name.lower() for _, c in cards for name in (c.id, *c.aliases, c.target)}
     if chosen or wanted.lower() in served:
         return wanted
-    return next((card.id for _, card in cards if card.kind == "chat"), "")
+    return next((card.id for _, card in cards if card.kind != "embeddings"), "")
 
 
 def _listed(wanted: str | Sequence[str]) -> tuple[str, ...]:

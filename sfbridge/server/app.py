@@ -23,9 +23,9 @@ from sfbridge.state.running import Running
 from sfbridge.state.sessions import MIGRATIONS, Limits
 from sfbridge.state.sessions import Sessions as Store
 from sfbridge.state.statistics import Statistics
-from sfbridge.wire import WIRES
+from sfbridge.wire import WIRES, openai_embeddings
 
-from . import chat, numbers, pages, session_pages
+from . import chat, embeddings, numbers, pages, session_pages
 from .conversations import Conversations
 from .draining import Draining
 from .embedded import Embedded
@@ -69,6 +69,8 @@ def create_app(
     for wire in WIRES:
         door = chat.door(wire)
         app.add_routes([web.post(route, door) for route in wire.routes])
+
+    app.router.add_post(openai_embeddings.ROUTE, embeddings.door)
 
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:

@@ -22,6 +22,7 @@ class Generation:
         self.config = config
         self.keys = found.keys
         self.gateway = found.gateway
+        self.embeddings = found.embeddings
         self._stack = found.stack
         self._requests = 0
         self._last: Callable[[], object] | None = None

@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from sfbridge.core.embedding import EmbeddingRequest
 from sfbridge.core.request import ChatRequest
 from sfbridge.exchange import Exchange
 from sfbridge.state.clock import Clock
@@ -38,7 +39,8 @@ GENERATION: Final = web.RequestKey("generation", Generation)
 EXCHANGE: Final = web.RequestKey("exchange", Exchange)
 # the body as it was sent
 BODY: Final = web.RequestKey("body", bytes)
-ASKED: Final = web.RequestKey("asked", ChatRequest)
+# what the receipt is about
+ASKED: Final[web.RequestKey[ChatRequest | EmbeddingRequest]] = web.RequestKey("asked")
 WIRE: Final = web.RequestKey("wire", Wire)
 # of an allowed web page, once it was checked
 ORIGIN: Final = web.RequestKey("origin", str)

@@ -15,7 +15,9 @@ from urllib.request import getproxies
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from sfbridge import __version__
+from sfbridge.asking import Asking
 from sfbridge.config import Config, ConfigError, Http, Models, section
+from sfbridge.embedding import Embeddings
 from sfbridge.gateway import Gateway
 from sfbridge.planning import Back, NativeCalls, Numbers, Planner
 from sfbridge.policy.limits import KeyRing
@@ -47,6 +49,7 @@ class Opened(NamedTuple):
 
     keys: KeyRing
     gateway: Gateway
+    embeddings: Embeddings
     stack: AsyncExitStack
 
 
@@ -86,16 +89,18 @@ async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
         upstreams = {name: back.upstream for name, back in backs.items()}
         roster = Roster(upstreams, partial(_routes, config), clock=lasting.clock, bell=bell)
         keeper.spawn("model lists", roster.keep())
+        planner = _planner(config, backs, roster, lasting)
         gateway = Gateway(
-            _planner(config, backs, roster, lasting),
+            planner,
             clock=lasting.clock,
             jitter=random.random,
             counters=lasting.counters,
             contexts=lasting.contexts,
         )
+        asking = Asking(clock=lasting.clock, jitter=random.random, counters=lasting.counters)
         for name, passage in common.items():
             lasting.gates.gate(name).adjust(passage)
-        return Opened(keys, gateway, stack.pop_all())
+        return Opened(keys, gateway, Embeddings(planner, asking), stack.pop_all())
 
 
 def key_ring(config: Config) -> KeyRing:

@@ -37,7 +37,7 @@ async def models(request: web.Request) -> web.Response:
     query = request.query
     return body_of(
         catalogue.anthropic_list(
-            [card for card in cards if card.kind == "chat"],
+            [card for card in cards if card.kind != "embeddings"],
             limit=limit_of(query),
             after_id=query.get("after_id"),
             before_id=query.get("before_id"),

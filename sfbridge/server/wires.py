@@ -6,13 +6,18 @@ from typing import Final
 
 from aiohttp import web
 
-from sfbridge.wire import WIRES
+from sfbridge.wire import WIRES, openai_embeddings
 from sfbridge.wire.base import Wire
 
 _BY_NAME: Final = {wire.name: wire for wire in WIRES}
-_BY_ROUTE: Final = {route: wire for wire in WIRES for route in wire.routes}
 OPENAI: Final = _BY_NAME["openai_chat"]
 ANTHROPIC: Final = _BY_NAME["anthropic"]
+# not a door for turns, but its errors and its receipts are those of one
+_EMBEDDINGS: Final = OPENAI._replace(name=openai_embeddings.NAME)
+_BY_ROUTE: Final = {
+    **{route: wire for wire in WIRES for route in wire.routes},
+    openai_embeddings.ROUTE: _EMBEDDINGS,
+}
 
 
 def wire_of(request: web.Request) -> Wire:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from aiohttp import ClientSession
-from msgspec import Struct
+from msgspec import Raw, Struct
 
+from sfbridge.core.embedding import Portion, Vectors
 from sfbridge.core.model import Capabilities, Health, ModelCard
 from sfbridge.core.request import ChatRequest, Message
 from sfbridge.core.stream import Piece
@@ -92,6 +93,27 @@ class Upstream(Protocol):
 
     async def health(self) -> Health:
         """Whether it can answer now. Makes no paid call."""
+
+
+class EmbeddingCall(Struct, frozen=True, kw_only=True):
+    """Texts for one embeddings call of an upstream; `extras` are the client's unknown fields."""
+
+    model: str
+    texts: tuple[str, ...]
+    dimensions: int | None
+    extras: dict[str, Raw]
+    trace: Trace
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """What an upstream that makes embeddings has beside its five members."""
+
+    def portion(self, model: str) -> Portion:
+        """What one call may hold."""
+
+    async def embed(self, call: EmbeddingCall) -> Vectors:
+        """The vectors of all texts in one call; raises GatewayError, `unsupported` for dimensions it cannot make."""
 
 
 def _unheard() -> None:

@@ -80,7 +80,9 @@ def _openai(card: ModelCard, name: str, created: int) -> dict[str, Any]:
         entry["context_window"] = card.window
     if card.max_output is not None:
         entry["max_output_tokens"] = card.max_output
-    if card.can is not None and card.kind == "chat":
+    if card.kind == "embeddings":
+        entry["capabilities"] = {"embeddings": True}
+    elif card.can is not None:
         entry["capabilities"] = _abilities(card.can)
     return entry
 
@@ -100,7 +102,7 @@ def _abilities(can: Capabilities) -> dict[str, Any]:
 def _anthropic_entries(cards: Sequence[ModelCard]) -> Iterator[dict[str, Any]]:
     seen: set[str] = set()
     for card in cards:
-        if card.kind == "chat" and card.id not in seen:
+        if card.kind != "embeddings" and card.id not in seen:
             seen.add(card.id)
             yield _anthropic(card, card.id)
             yield _anthropic(card, picker_id(card.id))

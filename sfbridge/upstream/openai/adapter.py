@@ -7,13 +7,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from sfbridge.core.embedding import Portion, Vectors
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.model import Capabilities, Health, ModelCard
 from sfbridge.core.stream import Piece
-from sfbridge.upstream.base import Call, Reception, Resources
+from sfbridge.upstream.base import Call, EmbeddingCall, Reception, Resources
 from sfbridge.upstream.http import Response
 from sfbridge.upstream.reading import OneBatch, note_model, read_pieces
 
+from . import embeddings
 from .answer import StreamReader, whole_answer
 from .connection import Connection
 from .detect import Found, Looker, Seen
@@ -86,6 +88,22 @@ class OpenAiServer:
         if self._facts.answered(call.model, call.trace.answered_by):
             self._standing.doubtful = True
 
+    def portion(self, model: str) -> Portion:  # noqa: ARG002  # the same for all of a server
+        return Portion(self._settings.embedding_batch, embeddings.MOST_TOKENS)
+
+    async def embed(self, call: EmbeddingCall) -> Vectors:
+        found = await self._knowledge.current()
+        model = self._facts.target(found, call.model, kind="embeddings")
+        sent = embeddings.body(model, call)
+        asked = Asked(model=model, size=len(sent))
+        try:
+            accepted = self._connection.accepted(self._connection.embeddings, sent, asked)
+            async with accepted as response:
+                return embeddings.vectors(await response.body(), asked)
+        except GatewayError as error:
+            self._standing.failed(error)
+            raise
+
     async def health(self) -> Health:
         self._knowledge.sign_of_life()
         found, standing = self._knowledge.found, self._standing
@@ -129,7 +147,8 @@ class OpenAiServer:
         sent = body(model, call.request, manner, stream=call.stream)
         window, _ = self._facts.window(found, call.model)
         asked = Asked(model=model, size=len(sent), window=window)
-        return await stack.enter_async_context(self._connection.accepted(sent, asked)), asked
+        accepted = self._connection.accepted(self._connection.chat, sent, asked)
+        return await stack.enter_async_context(accepted), asked
 
     async def _reception(
         self, stack: AsyncExitStack, response: Response, asked: Asked, call: Call

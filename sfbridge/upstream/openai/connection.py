@@ -38,7 +38,7 @@ DOWN: Final = "upstream_down"
 
 
 class Connection:
-    """Sends chat requests."""
+    """Sends requests for answers, along one of its two lanes: `chat` and `embeddings`."""
 
     def __init__(
         self,
@@ -57,16 +57,18 @@ class Connection:
             sock_connect=settings.connect_timeout,
             sock_read=settings.read_timeout,
         )
-        self._lane = Lane(resources.session, address.chat, headers=headers, timeout=timeout)
+        session = resources.session
+        self.chat = Lane(session, address.chat, headers=headers, timeout=timeout)
+        self.embeddings = Lane(session, address.embeddings, headers=headers, timeout=timeout)
 
     @asynccontextmanager
-    async def accepted(self, body: bytes, asked: Asked) -> AsyncIterator[Response]:
+    async def accepted(self, lane: Lane, body: bytes, asked: Asked) -> AsyncIterator[Response]:
         """The answer, its status checked. Raises GatewayError, for an absent server when patience ends."""
         waiting = _Waiting(self._patience, self._clock)
         async with AsyncExitStack() as stack:
             while True:
                 try:
-                    response = await stack.enter_async_context(self._open(body, asked))
+                    response = await stack.enter_async_context(self._open(lane, body, asked))
                     break
                 except GatewayError as error:
                     pause = waiting.after(error)
@@ -76,8 +78,8 @@ class Connection:
             yield response
 
     @asynccontextmanager
-    async def _open(self, body: bytes, asked: Asked) -> AsyncIterator[Response]:
-        async with post_along(self._lane, body) as response:
+    async def _open(self, lane: Lane, body: bytes, asked: Asked) -> AsyncIterator[Response]:
+        async with post_along(lane, body) as response:
             if response.status != 200:
                 told = await response.fault_body()
                 raise fault(response.status, response.headers, told, asked, self._wall())

@@ -16,6 +16,7 @@ from msgspec import Struct
 from yarl import URL
 
 from sfbridge.core.errors import GatewayError
+from sfbridge.core.model import Kind
 from sfbridge.formats import openai_answer as o
 from sfbridge.upstream.http import get, post
 
@@ -57,7 +58,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    kind: str = "chat"
+    kind: Kind = "any"
     created: int = 0
     window: int | None = None
     source: str = ""

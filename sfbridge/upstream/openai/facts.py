@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from sfbridge.core.errors import GatewayError
-from sfbridge.core.model import UNASKED, Capabilities, ModelCard
+from sfbridge.core.model import UNASKED, Capabilities, Kind, ModelCard
 
 from .detect import Found, Seen
 from .profiles import Profile
@@ -41,7 +41,6 @@ class Facts:
 
         The last one is always there, so that routes can lead to a server that is down at the start.
         """
-        listed = found.models if found is not None else ()
         cards = [self._card(row, found) for row in self._rows.values()]
         cards += [
             ModelCard(
@@ -49,11 +48,11 @@ class Facts:
                 target=seen.name,
                 label=seen.name,
                 owner=self._name,
-                kind="embeddings" if seen.kind == "embeddings" else "chat",
+                kind=seen.kind,
                 window=self.window(found, seen.name)[0],
                 created=seen.created,
             )
-            for seen in listed
+            for seen in self._listed(found)
             if seen.name not in self._rows
         ]
         whatever = ModelCard(
@@ -61,6 +60,7 @@ class Facts:
             target=ANY,
             label=f"{self._name}: the model that is loaded",
             owner=self._name,
+            kind="any",
             window=self.window(found, ANY)[0],
             status=UNASKED if found is None else "",
         )
@@ -78,21 +78,29 @@ class Facts:
             max_output=row.max_output,
         )
 
-    def target(self, found: Found | None, model: str) -> str:
-        """The name to send: of a configured or listed model its own, of `default` the first one's."""
+    def target(self, found: Found | None, model: str, kind: Kind = "chat") -> str:
+        """The name to send: of a configured or listed model its own, of `default` the first one's of the kind."""
         if model != ANY or model in self._rows:
             return model
+        if kind == "embeddings":
+            makers = [row.name for row in self._rows.values() if row.kind == kind]
+            makers += [seen.name for seen in self._listed(found) if seen.kind == kind]
+            if makers:
+                return makers[0]
         seen = self.seen(found, model)
         return seen.name if seen is not None else next(iter(self._rows), ANY)
 
     def seen(self, found: Found | None, model: str) -> Seen | None:
         """What the server says of a model; of a name that it does not list only where it has but one."""
-        models = found.models if found is not None else ()
+        models = self._listed(found)
         for seen in models:
             if seen.name in (model, model + _LATEST):
                 return seen
-        chats = [seen for seen in models if seen.kind == "chat"]
+        chats = [seen for seen in models if seen.kind != "embeddings"]
         return chats[0] if chats and (model == ANY or len(chats) == 1) else None
+
+    def _listed(self, found: Found | None) -> tuple[Seen, ...]:
+        return found.models if found is not None else ()
 
     # ---- abilities
 

@@ -64,6 +64,7 @@ class Settings(
     connect_timeout        for a connection
     stream_idle_timeout    between two reads of a stream; local servers are silent while they read the prompt
     read_timeout           until an answer begins, and between two reads of a whole one
+    embedding_batch        most texts of one embeddings call; refused calls are tried in halves
     models                 facts about models, as tables
     """
 
@@ -81,6 +82,7 @@ class Settings(
     connect_timeout: float = 10.0
     stream_idle_timeout: float = 300.0
     read_timeout: float = 600.0
+    embedding_batch: int = 64
     models: tuple[ModelRow, ...] = ()
 
     def __repr__(self) -> str:
@@ -98,6 +100,7 @@ class Address(NamedTuple):
 
     root: URL
     chat: URL
+    embeddings: URL
     models: URL
     host: str
     key: Secret
@@ -111,8 +114,9 @@ def check(settings: Settings, name: str) -> Address:
     for key in ("connect_retry_seconds", "window", "max_output"):
         if getattr(settings, key) < 0:
             raise SettingsError(key, "must not be negative")
-    if settings.default_window < 1:
-        raise SettingsError("default_window", "must be at least 1")
+    for key in ("default_window", "embedding_batch"):
+        if getattr(settings, key) < 1:
+            raise SettingsError(key, "must be at least 1")
     for index, row in enumerate(settings.models):
         if not row.name.strip():
             raise SettingsError(f"models[{index}].name", "must not be empty")
@@ -124,6 +128,7 @@ def check(settings: Settings, name: str) -> Address:
     return Address(
         root=root,
         chat=root.with_path(f"{api}/chat/completions"),
+        embeddings=root.with_path(f"{api}/embeddings"),
         models=root.with_path(f"{api}/models"),
         host=f"{host}:{root.explicit_port}" if root.explicit_port else host,
         key=_key(settings),

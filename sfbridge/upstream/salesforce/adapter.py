@@ -6,18 +6,19 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 
+from sfbridge.core.embedding import Portion, Vectors
 from sfbridge.core.model import Capabilities, Health, ModelCard
 from sfbridge.core.stream import Piece
-from sfbridge.upstream.base import Call, Reception, Resources
+from sfbridge.upstream.base import Call, EmbeddingCall, Reception, Resources
 from sfbridge.upstream.http import Response
 from sfbridge.upstream.reading import OneBatch, note_model, read_pieces
 
-from . import gateway_api, platform_api
+from . import embeddings, gateway_api, platform_api
 from .auth import Tokens
 from .connection import Accepted, Connection
 from .faults import Asked
 from .knobs import MOST_TEMPERATURE
-from .models import ModelTable, quoted, speaks_anthropic
+from .models import ModelRow, ModelTable, quoted, speaks_anthropic
 from .probe import Probe, Surface, announce
 from .settings import Org, Settings
 
@@ -82,6 +83,21 @@ class Salesforce:
         self._proven = True
         return pieces
 
+    def portion(self, model: str) -> Portion:  # noqa: ARG002  # the same for all of an org
+        return Portion(self._settings.embedding_batch, embeddings.MOST_TOKENS)
+
+    async def embed(self, call: EmbeddingCall) -> Vectors:
+        row = self._table.row(call.model)
+        embeddings.require_own_size(call.dimensions, row, call.model)
+        call.trace.ignored += call.extras
+        body = embeddings.body(call.texts, self._settings.locale)
+        asked = self._asked(call.model, body, row)
+        path = embeddings.path(quoted(call.model))
+        async with self._connection.accepted(path, body, asked, call.trace) as response:
+            found = embeddings.vectors(await response.body(), asked)
+        self._proven = True
+        return found
+
     async def health(self) -> Health:
         surface, token = self._probe.known, self._tokens.held
         if token is None:
@@ -122,14 +138,16 @@ class Salesforce:
             body = gateway_api.body(
                 model, request, request.max_output or most, thinks=self._adaptive
             )
-        asked = Asked(
+        return path, body, self._asked(model, body, row)
+
+    def _asked(self, model: str, body: bytes, row: ModelRow | None) -> Asked:
+        return Asked(
             model=model,
             size=len(body),
             proven=self._proven or self._probe.answered,
             window=row.window if row is not None else None,
             status=row.status if row is not None else "",
         )
-        return path, body, asked
 
     def _note(self, surface: Surface, call: Call) -> None:
         """Say what a dialect changes in silence: thoughts, knobs that exclude them, rerouted names."""

@@ -26,6 +26,7 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model. `id` and `aliases` are our friendly names, `api_name` is Salesforce's own.
 
     window, max_output  tokens; missing where no trustworthy figure is known
+    dimensions          numbers of a vector, of models that make embeddings
     status              ga, beta, listed, verified-in-org, retiring-or-retired, retired, rerouted
     rerouted_to         what answers instead, where Salesforce says that this name is rerouted
     """
@@ -37,6 +38,7 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind: Literal["chat", "embeddings"] = "chat"
     window: int | None = None
     max_output: int | None = None
+    dimensions: int | None = None
     status: str = ""
     rerouted_to: str | None = None
     aliases: tuple[str, ...] = ()

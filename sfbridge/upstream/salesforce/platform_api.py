@@ -26,14 +26,16 @@ class _Turn(Struct, frozen=True, gc=False):
     content: str
 
 
-class _Localization(Struct, frozen=True, rename="camel"):
+class Localization(Struct, frozen=True, rename="camel"):
+    """Tells data masking and toxicity detection the language."""
+
     default_locale: str
     expected_locales: tuple[str, ...]
 
 
 class _Body(Struct, frozen=True):
     messages: list[_Turn]
-    localization: _Localization | UnsetType = UNSET
+    localization: Localization | UnsetType = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
@@ -64,7 +66,7 @@ def body(request: ChatRequest, locale: str) -> bytes:
         for message in request.messages
         if (text := text_of(message.parts))
     ]
-    return _encode(_Body(turns, _Localization(locale, (locale,)) if locale else UNSET))
+    return _encode(_Body(turns, Localization(locale, (locale,)) if locale else UNSET))
 
 
 def whole_answer(data: bytes, asked: Asked) -> list[Piece]:

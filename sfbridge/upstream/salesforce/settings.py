@@ -51,6 +51,7 @@ class Settings(
     app_context          value of the header x-sfdc-app-context
     feature_id           value of the header x-client-feature-id
     locale               "en_US" and the like: tells data masking the language; empty: not sent
+    embedding_batch      most texts of one embeddings call; refused calls are tried in halves
     models               further models, or other facts about known ones, as tables
     """
 
@@ -70,6 +71,7 @@ class Settings(
     app_context: str = "EinsteinGPT"
     feature_id: str = "ai-platform-models-connected-app"
     locale: str = ""
+    embedding_batch: int = 32
     models: tuple[ModelRow, ...] = ()
 
     def __repr__(self) -> str:
@@ -99,8 +101,9 @@ def check(settings: Settings, name: str, sandbox_url: str) -> Org:
     for key in ("connect_timeout", "stream_idle_timeout", "read_timeout", "token_timeout"):
         if getattr(settings, key) <= 0:
             raise SettingsError(key, "must be more than 0 seconds")
-    if settings.default_max_output < 1:
-        raise SettingsError("default_max_output", "must be at least 1")
+    for key in ("default_max_output", "embedding_batch"):
+        if getattr(settings, key) < 1:
+            raise SettingsError(key, "must be at least 1")
     _check_models(settings)
     if settings.my_domain == SANDBOX:
         return _sandbox_org(settings, sandbox_url)
