@@ -16,13 +16,18 @@ import pytest
 from aiohttp import web
 from exact_org import GATEWAY, PLATFORM, ExactOrg, event_stream
 from goldens import Goldens, lasting, mark_of, neutral, pretty, without_mark
-from speak import PATHS, WIRES, Heard, heard
+from speak import EVERY_WIRE, PATHS, Heard, heard
 
 from sfbridge.wire.anthropic import anthropic
 from sfbridge.wire.openai_chat import openai_chat
+from sfbridge.wire.openai_responses import openai_responses
 
 ROOT = Path(__file__).parent
-DECODERS = {"openai": openai_chat.decode, "anthropic": anthropic.decode}
+DECODERS = {
+    "openai": openai_chat.decode,
+    "anthropic": anthropic.decode,
+    "responses": openai_responses.decode,
+}
 # kind of upstream -> surface of the org, and a model that is served there in this way
 KINDS = {
     "bedrock": ("gateway", "claude-sonnet-4-6"),
@@ -50,7 +55,7 @@ def sent(wire: str, case: str) -> tuple[dict[str, Any], dict[str, str]]:
     return json.loads(stem.with_name(f"{case}.json").read_text()), told
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", EVERY_WIRE)
 def test_requests_are_understood(wire: str, goldens: Goldens) -> None:
     """Each client request decodes to the neutral request that stands in its file."""
     for case in cases(wire):
@@ -66,7 +71,7 @@ async def test_the_org_receives_what_was_meant(kind: str, start: Any, goldens: G
     """Each client request reaches the org as the body in its file, or is refused as the file says."""
     surface, model = KINDS[kind]
     bridge = await start(surface=surface, org={"keep_requests": 1000})
-    for wire in WIRES:
+    for wire in EVERY_WIRE:
         for case in cases(wire):
             body, headers = sent(wire, case)
             bridge.org.calls.last.clear()
@@ -100,7 +105,15 @@ TOOLS = {"get_weather": CITY, "get_time": {"type": "object", "properties": {}}, 
 
 def question(wire: str, model: str, *, tools: bool, stream: bool) -> dict[str, Any]:
     """The request that every upstream answer of the matrix answers."""
-    body: dict[str, Any] = {"model": model, "stream": stream, "max_tokens": 500}
+    if wire == "responses":
+        body: dict[str, Any] = {"model": model, "stream": stream, "max_output_tokens": 500}
+        body["input"] = "Go ahead."
+        if tools:
+            body["tools"] = [
+                {"type": "function", "name": n, "parameters": s} for n, s in TOOLS.items()
+            ]
+        return body
+    body = {"model": model, "stream": stream, "max_tokens": 500}
     body["messages"] = [{"role": "user", "content": "Go ahead."}]
     if wire == "openai" and stream:
         body["stream_options"] = {"include_usage": True}
@@ -184,7 +197,7 @@ async def test_clients_receive_what_was_said(
     disagreed: list[str] = []
     for case in names:
         org.says = spoken(kind, case)
-        for wire in WIRES:
+        for wire in EVERY_WIRE:
             heard_as = {}
             for stream, end in ((True, "sse"), (False, "json")):
                 org.asked.clear()

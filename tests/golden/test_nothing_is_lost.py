@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from speak import WIRES
+from speak import EVERY_WIRE
 
 ROOT = Path(__file__).parent
 KINDS = ("bedrock", "chat-generations", "platform")
@@ -29,11 +29,14 @@ _STRUCTURE = frozenset(
         "cache_control",
         "detail",
         "signature",
+        "call_id",
+        "status",
+        "encrypted_content",
     }
 )
 # Words of JSON Schema that say nothing to the model.
 _SCHEMA_WORDS = frozenset({"$schema"})
-_SPOKEN = ("system", "messages", "tools")
+_SPOKEN = ("system", "messages", "instructions", "input", "tools")
 
 
 def leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -71,7 +74,7 @@ def said(body: Any) -> str:
 
 def matrix(kind: str) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """(wire/case, what the client sent, what the org received) of every case."""
-    for wire in WIRES:
+    for wire in EVERY_WIRE:
         for path in sorted((ROOT / "requests" / wire).glob(f"*.{kind}.json")):
             case = path.name.removesuffix(f".{kind}.json")
             sent = json.loads(path.with_name(f"{case}.json").read_text())

@@ -17,10 +17,11 @@ from sfbridge.core.request import Part
 _PARTS = frozenset(part.__name__ for part in Part.__args__)
 _MARK = re.compile(r"<(?:tool_call|tool_result|raw) ([a-z][a-z0-9]{3,9})(?=[\s/>])")
 _PASSING = (
-    (re.compile(r"\b(chatcmpl-|msg_)[0-9a-f]{24}\b"), r"\1ID"),
+    (re.compile(r"\b(chatcmpl-|msg_|resp_)[0-9a-f]{24}\b"), r"\1ID"),
+    (re.compile(r"\b(msg_|rs_|fc_|ctc_)[0-9a-f]{24}(\d{2})\b"), r"\1ID\2"),
     (re.compile(r"\b(call_|toolu_)[0-9a-f]{20}(\d{4})\b"), r"\1ID\2"),
     (re.compile(r"\breq_[0-9a-f]{24}\b"), "req_ID"),
-    (re.compile(r'("created": ?)\d+'), r"\g<1>0"),
+    (re.compile(r'("created(?:_at)?": ?)\d+'), r"\g<1>0"),
 )
 
 

@@ -8,9 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import ClientSession
+from responses_stream import read_response
 
+# the two that most tests speak, whose bodies are alike; `ask`, `heard` and `body_of` know the third as well
 WIRES = ("openai", "anthropic")
-PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
+EVERY_WIRE = (*WIRES, "responses")
+PATHS = {
+    "openai": "/v1/chat/completions",
+    "anthropic": "/v1/messages",
+    "responses": "/v1/responses",
+}
 
 CALCULATOR = {
     "type": "object",
@@ -44,13 +51,16 @@ class Heard:
 def body_of(
     wire: str, model: str, prompt: str = "Say hello.", *, tools: bool = False, **more: Any
 ) -> dict[str, Any]:
-    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+    said = "input" if wire == "responses" else "messages"
+    body: dict[str, Any] = {"model": model, said: [{"role": "user", "content": prompt}]}
     if wire == "anthropic":
         body["max_tokens"] = 1000
     if tools:
         tool = {"name": "calculator", "description": "Computes an arithmetic expression."}
         if wire == "anthropic":
             body["tools"] = [{**tool, "input_schema": CALCULATOR}]
+        elif wire == "responses":
+            body["tools"] = [{"type": "function", **tool, "parameters": CALCULATOR}]
         else:
             body["tools"] = [{"type": "function", "function": {**tool, "parameters": CALCULATOR}}]
     return {**body, **more}
@@ -79,15 +89,15 @@ async def ready(http: ClientSession, url: str) -> None:
 def heard(wire: str, status: int, headers: Any, data: bytes) -> Heard:
     found = Heard(status, headers, data)
     if headers["Content-Type"].startswith("text/event-stream"):
-        (_openai_stream if wire == "openai" else _anthropic_stream)(found, records(data))
+        _STREAMS[wire](found, records(data))
     else:
         assert headers["Content-Type"] == "application/json; charset=utf-8"
         body = json.loads(data)
-        if "error" in body:
+        if body.get("error"):
             check_envelope(wire, body, headers)
             found.error = body["error"]
         else:
-            (_openai_body if wire == "openai" else _anthropic_body)(found, body)
+            _BODIES[wire](found, body)
     return found
 
 
@@ -95,7 +105,7 @@ def check_envelope(wire: str, body: dict[str, Any], headers: Any) -> None:
     error = body["error"]
     assert error["message"]
     assert error["type"]
-    if wire == "openai":
+    if wire != "anthropic":
         assert set(error) == {"message", "type", "param", "code"}
     else:
         assert body["type"] == "error"
@@ -239,6 +249,37 @@ def _anthropic_stream(found: Heard, stream: list[tuple[str, str]]) -> None:
                 raise AssertionError(event)
 
 
-STOPPED = {"openai": "stop", "anthropic": "end_turn"}
-CALLED = {"openai": "tool_calls", "anthropic": "tool_use"}
-CUT = {"openai": "length", "anthropic": "max_tokens"}
+def _responses_body(found: Heard, body: dict[str, Any]) -> None:
+    assert body["object"] == "response"
+    found.model, found.usage = body["model"], body["usage"] or {}
+    for item in body["output"]:
+        match item["type"]:
+            case "message":
+                assert item["role"] == "assistant"
+                found.text += "".join(part["text"] for part in item["content"])
+            case "function_call":
+                found.calls.append((item["call_id"], item["name"], item["arguments"]))
+            case "custom_tool_call":
+                found.calls.append((item["call_id"], item["name"], json.dumps(item["input"])))
+            case kind:
+                assert kind == "reasoning"
+    if body["status"] == "failed":
+        found.error = body["error"]
+        return
+    found.finish = (body["incomplete_details"] or {"reason": body["status"]})["reason"]
+    found.whole = True
+
+
+def _responses_stream(found: Heard, stream: list[tuple[str, str]]) -> None:
+    _responses_body(found, read_response(stream))
+
+
+_STREAMS = {
+    "openai": _openai_stream,
+    "anthropic": _anthropic_stream,
+    "responses": _responses_stream,
+}
+_BODIES = {"openai": _openai_body, "anthropic": _anthropic_body, "responses": _responses_body}
+STOPPED = {"openai": "stop", "anthropic": "end_turn", "responses": "completed"}
+CALLED = {"openai": "tool_calls", "anthropic": "tool_use", "responses": "completed"}
+CUT = {"openai": "length", "anthropic": "max_tokens", "responses": "max_output_tokens"}

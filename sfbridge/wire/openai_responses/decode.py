@@ -14,7 +14,15 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from sfbridge.core.errors import GatewayError
-from sfbridge.core.request import Caller, ChatRequest, Sampling, Shape, Thinking
+from sfbridge.core.request import (
+    Caller,
+    ChatRequest,
+    Message,
+    Sampling,
+    Shape,
+    TextPart,
+    Thinking,
+)
 from sfbridge.formats import openai_responses as o
 from sfbridge.wire.base import Asked, Chain
 from sfbridge.wire.frames import literal
@@ -92,20 +100,24 @@ def decode(body: bytes, headers: Mapping[str, str]) -> Asked:
         raise too_deep() from None
 
 
-def continued(asked: Asked, earlier: Sequence[Raw], found: Mapping[str, Raw]) -> Asked:
-    """The request with what came before it.
+def continued(
+    asked: Asked,
+    found: Mapping[str, Raw],
+    system: Sequence[TextPart] = (),
+    earlier: Sequence[Message] = (),
+) -> Asked:
+    """The request with what it refers to.
 
-    earlier  the items of the conversation up to the answer that it follows
-    found    the items that it refers to, by their id
+    found    the items that stand elsewhere, by their id
+    system   what developers said before the conversation that it goes on with, and
+    earlier  what was said in it; instructions were for their own answer only
 
     Raises GatewayError for a reference to an item that is not among them.
     """
     chain = asked.chain
     assert chain is not None, "only a decoded Responses body is continued"
     items = tuple([_stood_for(raw, found) for raw in chain.items]) if chain.refers else chain.items
-    heard = conversation_of(
-        items, instructions=chain.instructions, earlier=earlier, earlier_id=chain.follows
-    )
+    heard = conversation_of(items, (*_instructed(chain.instructions), *system), earlier)
     request = replace(
         asked.request,
         system=tuple(heard.system),
@@ -113,6 +125,10 @@ def continued(asked: Asked, earlier: Sequence[Raw], found: Mapping[str, Raw]) ->
         extras={**asked.request.extras, **heard.left_out},
     )
     return replace(asked, request=request, chain=replace(chain, items=items, refers=()))
+
+
+def _instructed(instructions: str) -> tuple[TextPart, ...]:
+    return (TextPart(instructions),) if instructions else ()
 
 
 def _stood_for(raw: Raw, found: Mapping[str, Raw]) -> Raw:
@@ -135,7 +151,7 @@ def _asked(body: bytes, headers: Mapping[str, str]) -> Asked:
     if not given.model:
         raise invalid("model", "must name a model")
     items, instructions = _items(given), given.instructions or ""
-    heard = conversation_of(items, instructions=instructions)
+    heard = conversation_of(items, _instructed(instructions))
     offer = offer_of(given)
     named = fields(body)
     return Asked(

@@ -6,7 +6,7 @@ outputs. Paths are the client's own as they stand: `input[0].content[1].text`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 import msgspec
@@ -72,9 +72,9 @@ class Conversation:
     references  ids of items that stand elsewhere, and are missing here
     """
 
-    def __init__(self, instructions: str = "") -> None:
-        self.system: list[TextPart] = [TextPart(instructions)] if instructions else []
-        self.messages: list[Message] = []
+    def __init__(self, system: Iterable[TextPart], earlier: Iterable[Message]) -> None:
+        self.system = list(system)
+        self.messages = list(earlier)
         self.left_out: dict[str, Raw] = {}
         self.references: list[str] = []
         self._role: Role = "user"
@@ -143,16 +143,10 @@ class Conversation:
 
 
 def conversation_of(
-    items: Iterable[Raw],
-    *,
-    instructions: str = "",
-    earlier: Sequence[Raw] = (),
-    earlier_id: str = "",
+    items: Iterable[Raw], system: Iterable[TextPart], earlier: Iterable[Message] = ()
 ) -> Conversation:
-    """The whole conversation; `earlier` items are of the answer that is continued, and were read before."""
-    conversation = Conversation(instructions)
-    for index, raw in enumerate(earlier):
-        conversation.take(raw, f"{earlier_id}[{index}]")
+    """The whole conversation; `system` and the `earlier` messages stand before the items."""
+    conversation = Conversation(system, earlier)
     for index, raw in enumerate(items):
         conversation.take(raw, f"input[{index}]")
     conversation.close()

@@ -133,14 +133,14 @@ def _flat(given: o.RequestBody) -> Iterator[tuple[str, str, o.ToolBody | o.Inner
 
 def _free_text(tool: o.ToolBody | o.InnerTool, path: str) -> Raw:
     """The schema of a function that stands for a tool of free text; a grammar becomes words for the model."""
-    told = "The whole text of the call, as it is."
+    told = "The whole text of the call, as one string, whatever else is said about JSON."
     if tool.format:
         try:
             wish = _format.decode(tool.format)
         except msgspec.ValidationError:
             raise invalid(f"{path}.format", "must be an object with a type") from None
         if wish.definition:
-            told += f" It must follow this {wish.syntax} grammar:\n{wish.definition}"
+            told += f" It follows this {wish.syntax} grammar:\n{wish.definition}"
     return Raw(
         literal(
             {
