@@ -9,6 +9,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from pydantic import BaseModel
 from speak import ASK, CALCULATOR
 
 SURFACES = pytest.mark.parametrize("surface", ["gateway", "platform"])
@@ -18,7 +19,13 @@ OPENAI_TOOL: Any = {
     "type": "function",
     "function": {"name": "calculator", "parameters": CALCULATOR},
 }
+RESPONSES_TOOL: Any = {"type": "function", "name": "calculator", "parameters": CALCULATOR}
 ANTHROPIC_TOOL: Any = {"name": "calculator", "description": "Computes.", "input_schema": CALCULATOR}
+
+
+class City(BaseModel):
+    city: str
+
 
 Connect = Callable[..., Awaitable[tuple[openai.AsyncOpenAI, anthropic.AsyncAnthropic]]]
 
@@ -118,6 +125,72 @@ async def test_openai_forced_tool_and_schema(connect: Connect, surface: str, mod
         response_format={"type": "json_schema", "json_schema": {"name": "r", "schema": schema}},
     )
     assert '"city"' in (shaped.choices[0].message.content or "")
+
+
+@SURFACES
+@MODELS
+async def test_responses_text(connect: Connect, surface: str, model: str) -> None:
+    """create and the stream helper give the same text, and the helper sees every delta."""
+    client, _ = await connect(surface=surface)
+    whole = await client.responses.create(model=model, input="Say hello.", instructions="Be kind.")
+    assert (whole.output_text, whole.status, whole.instructions) == (HELLO, "completed", "Be kind.")
+    assert whole.usage is not None
+    assert whole.usage.total_tokens == whole.usage.input_tokens + whole.usage.output_tokens > 0
+    async with client.responses.stream(model=model, input="Say hello.") as stream:
+        said = "".join([e.delta async for e in stream if e.type == "response.output_text.delta"])
+        final = await stream.get_final_response()
+    assert said == final.output_text == HELLO
+
+
+@SURFACES
+@MODELS
+async def test_responses_tool_loop(connect: Connect, surface: str, model: str) -> None:
+    """The stream helper assembles a call, whose output is answered when it is sent back with the call."""
+    client, _ = await connect(surface=surface)
+    async with client.responses.stream(model=model, input=ASK, tools=[RESPONSES_TOOL]) as stream:
+        kinds = [event.type async for event in stream]
+        made = await stream.get_final_response()
+    assert "response.function_call_arguments.done" in kinds
+    call: Any = made.output[-1]
+    assert (call.name, call.arguments.replace(" ", "")) == ("calculator", '{"input":"6*7"}')
+    output = {"type": "function_call_output", "call_id": call.call_id, "output": "42"}
+    history: Any = [*says(ASK), *(item.to_dict() for item in made.output), output]
+    answer = await client.responses.create(model=model, input=history, tools=[RESPONSES_TOOL])
+    assert "42" in answer.output_text
+
+
+@SURFACES
+async def test_responses_parse(connect: Connect, surface: str) -> None:
+    """`parse` gets an object of its class, whether or not the upstream knows schemas."""
+    client, _ = await connect(surface=surface)
+    parsed = await client.responses.parse(
+        model="gpt-4o", input="The capital of France?", text_format=City
+    )
+    assert isinstance(parsed.output_parsed, City)
+
+
+@SURFACES
+async def test_responses_errors(connect: Connect, surface: str) -> None:
+    """Failures have the SDK's classes and paths; a broken stream raises rather than being short."""
+    client, _ = await connect(surface=surface)
+    with pytest.raises(openai.NotFoundError, match="no-such-model"):
+        await client.responses.create(model="no-such-model", input="x")
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.responses.create(model="gpt-4o", input="x", max_output_tokens=0)
+    assert caught.value.param == "max_output_tokens"
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.responses.create(model="sfdc_ai__Defaultsandbox-overflow", input="x")
+    assert caught.value.code == "context_length_exceeded"
+    cut = "sfdc_ai__Defaultsandbox-cut"
+    if surface == "platform":
+        with pytest.raises(openai.InternalServerError):
+            await client.responses.create(model=cut, input="x", stream=True)
+        return
+    events = [e async for e in await client.responses.create(model=cut, input="x", stream=True)]
+    last = events[-1]
+    assert last.type == "response.failed"
+    assert last.response.error is not None
+    assert last.response.error.message
 
 
 @SURFACES

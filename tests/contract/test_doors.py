@@ -7,19 +7,20 @@ import json
 from typing import Any
 
 import pytest
-from speak import ASK, CALLED, PATHS, STOPPED, WIRES, ask, body_of, check_envelope
+from speak import ASK, CALLED, EVERY_WIRE, PATHS, STOPPED, WIRES, ask, body_of, check_envelope
 
 SURFACES = ("gateway", "platform")
 # one model per dialect of the gateway surface; on the platform surface both speak the same one
 MODELS = ("gpt-4o", "claude-sonnet-4-6")
 EVERYWHERE = pytest.mark.parametrize("surface", SURFACES)
 BOTH = pytest.mark.parametrize("wire", WIRES)
+ALL = pytest.mark.parametrize("wire", EVERY_WIRE)
 EACH = pytest.mark.parametrize("model", MODELS)
 MODES = pytest.mark.parametrize("stream", [False, True], ids=["fold", "stream"])
 
 
 @EVERYWHERE
-@BOTH
+@ALL
 @EACH
 @MODES
 async def test_text_is_answered(
@@ -41,7 +42,7 @@ async def test_text_is_answered(
 
 
 @EVERYWHERE
-@BOTH
+@ALL
 @EACH
 @MODES
 async def test_a_tool_is_called_and_its_result_understood(
@@ -53,7 +54,7 @@ async def test_a_tool_is_called_and_its_result_understood(
     assert (answer.whole, answer.finish) == (True, CALLED[wire])
     assert answer.calls_made == [("calculator", {"input": "6*7"})]
     body = body_of(wire, model, ASK, tools=True, stream=stream)
-    body["messages"] += after_call(wire, answer.calls[0], "42")
+    body["input" if wire == "responses" else "messages"] += after_call(wire, answer.calls[0], "42")
     async with bridge.http.post(bridge.url + PATHS[wire], json=body) as response:
         assert response.status == 200
         assert "42" in await response.text()
@@ -62,6 +63,9 @@ async def test_a_tool_is_called_and_its_result_understood(
 
 def after_call(wire: str, call: tuple[str, str, str], result: str) -> list[dict[str, Any]]:
     call_id, name, arguments = call
+    if wire == "responses":
+        made = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+        return [made, {"type": "function_call_output", "call_id": call_id, "output": result}]
     if wire == "openai":
         made = {
             "id": call_id,
@@ -97,14 +101,14 @@ FAILURES = [
     (
         "POST",
         "{path}",
-        b'{"model":"gpt-4o","max_tokens":5,"messages":[{"role":"user","content":7}]}',
+        b'{"model":"gpt-4o","max_tokens":5,"input":7,"messages":[{"role":"user","content":7}]}',
         {},
         400,
     ),
     (
         "POST",
         "{path}",
-        b'{"model":"no-such","max_tokens":5,"messages":[{"role":"user","content":"x"}]}',
+        b'{"model":"no-such","max_tokens":5,"input":"x","messages":[{"role":"user","content":"x"}]}',
         {},
         404,
     ),
@@ -119,7 +123,7 @@ FAILURES = [
 ]
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize(("method", "path", "body", "headers", "status"), FAILURES)
 async def test_every_failure_speaks_its_doors_envelope(
     start: Any, wire: str, method: str, path: str, body: bytes, headers: dict[str, str], status: int
@@ -139,12 +143,11 @@ async def test_every_failure_speaks_its_doors_envelope(
 async def test_a_wrong_type_is_named_by_its_path(start: Any) -> None:
     """The path of the fault is told in the client's own words."""
     bridge = await start()
-    body = {
-        "model": "gpt-4o",
-        "messages": [{"role": "user", "content": [{"type": "text", "text": 7}]}],
-    }
+    said = [{"role": "user", "content": [{"type": "text", "text": 7}]}]
+    body = {"model": "gpt-4o", "messages": said, "input": said}
     for wire, path in (
         ("openai", "messages[0].content[0].text"),
+        ("responses", "input[0].content[0].text"),
         ("anthropic", "messages.0.content.0.text"),
     ):
         async with bridge.http.post(
@@ -153,7 +156,7 @@ async def test_a_wrong_type_is_named_by_its_path(start: Any) -> None:
             assert path in (await answer.json())["error"]["message"]
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("header", ["Authorization", "x-api-key"])
 async def test_configured_keys_are_required(start: Any, wire: str, header: str) -> None:
     """Both ways of sending the key count; a wrong or missing one is 401 in the door's envelope."""
@@ -296,7 +299,7 @@ async def test_stop_sequences_are_cut_where_the_upstream_has_none(
     assert answer.headers["x-sfbridge-ignored"] == ("" if wire == "openai" else "max_tokens")
 
 
-@BOTH
+@ALL
 async def test_a_client_that_cannot_read_streams_gets_json(start: Any, wire: str) -> None:
     """force_json answers one JSON body to a client that asks for a stream, and to no other."""
     bridge = await start(config={"stream": {"force_json": ["OldClient/"]}})

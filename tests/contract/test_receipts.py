@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientError
-from speak import ASK, CALLED, PATHS, WIRES, ask, body_of
+from speak import ASK, CALLED, EVERY_WIRE, PATHS, ask, body_of
 
-BOTH = pytest.mark.parametrize("wire", WIRES)
+ALL = pytest.mark.parametrize("wire", EVERY_WIRE)
 MODES = pytest.mark.parametrize("stream", [False, True], ids=["fold", "stream"])
 
 
@@ -24,7 +24,7 @@ async def turn(bridge: Any, answer: Any) -> tuple[dict[str, Any], str]:
     return found["turn"], found["explanation"]
 
 
-@BOTH
+@ALL
 @MODES
 async def test_a_plain_turn(start: Any, wire: str, stream: bool) -> None:
     """A whole answer is told as whole, with reported tokens and steps in order."""
@@ -45,7 +45,7 @@ async def test_a_plain_turn(start: Any, wire: str, stream: bool) -> None:
     assert "Say hello" not in str(receipt)
 
 
-@BOTH
+@ALL
 @MODES
 async def test_a_repaired_turn(start: Any, wire: str, stream: bool) -> None:
     """A fault, its correction and the second upstream call are all told."""
@@ -61,7 +61,7 @@ async def test_a_repaired_turn(start: Any, wire: str, stream: bool) -> None:
     assert "was shown its fault and asked again" in words
 
 
-@BOTH
+@ALL
 async def test_failures_and_retries(start: Any, wire: str) -> None:
     """A failed turn says why, and how often it was tried."""
     bridge = await start(surface="platform")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientTimeout
-from speak import PATHS, WIRES, body_of
+from speak import EVERY_WIRE, PATHS, body_of
 
 SURFACES = pytest.mark.parametrize(
     ("surface", "family"),
@@ -27,7 +27,7 @@ async def until(condition: Any) -> None:
 
 
 @SURFACES
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", EVERY_WIRE)
 @pytest.mark.parametrize("stream", [False, True], ids=["fold", "stream"])
 @pytest.mark.parametrize(
     "moment", ["slow-30", "stall"], ids=["before the first byte", "in mid-answer"]
@@ -52,7 +52,7 @@ async def test_leaving_cancels_the_upstream_call(
         assert answer.status == 200
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", EVERY_WIRE)
 async def test_leaving_after_the_commit_cancels_too(start: Any, wire: str) -> None:
     """Also a stream that so far held only heartbeats lets its upstream go."""
     bridge = await start(

@@ -1,4 +1,4 @@
-"""The fault matrix over real sockets: every misbehaviour of the org x stream and fold x both wires x both dialects."""
+"""The fault matrix over real sockets: every misbehaviour of the org x stream and fold x every wire x both dialects."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from speak import ASK, CALLED, CUT, STOPPED, WIRES, ask, ready
+from speak import ASK, CALLED, CUT, EVERY_WIRE, STOPPED, ask, ready
 
 from sfbridge.state.clock import SystemClock
 
-BOTH = pytest.mark.parametrize("wire", WIRES)
+ALL = pytest.mark.parametrize("wire", EVERY_WIRE)
 MODES = pytest.mark.parametrize("stream", [False, True], ids=["fold", "stream"])
 # dialects of the gateway surface, and the platform surface
 SURFACES = pytest.mark.parametrize(
@@ -63,7 +63,7 @@ async def at_rest(bridge: Any) -> None:
 
 
 @SURFACES
-@BOTH
+@ALL
 @MODES
 @pytest.mark.parametrize("fault", REFUSALS)
 async def test_a_refusal_keeps_its_own_status(
@@ -73,7 +73,7 @@ async def test_a_refusal_keeps_its_own_status(
     bridge = await start(surface=surface, clock=Hasty())
     answer = await ask(bridge.http, bridge.url, wire, f"{family}sandbox-{fault}", stream=stream)
     openai, anthropic, made = REFUSALS[fault]
-    assert answer.status == (openai if wire == "openai" else anthropic), answer.error
+    assert answer.status == (anthropic if wire == "anthropic" else openai), answer.error
     assert not answer.whole
     assert calls(bridge) == made
     assert ("retry-after" in answer.headers) == (fault == "429-ra")
@@ -81,7 +81,7 @@ async def test_a_refusal_keeps_its_own_status(
 
 
 @SURFACES
-@BOTH
+@ALL
 @MODES
 @pytest.mark.parametrize("fault", RECOVERED)
 async def test_what_passes_by_itself_is_not_seen_by_the_client(
@@ -98,7 +98,7 @@ async def test_what_passes_by_itself_is_not_seen_by_the_client(
 
 
 @SURFACES
-@BOTH
+@ALL
 @MODES
 @pytest.mark.parametrize("fault", BROKEN)
 async def test_a_broken_answer_is_never_a_whole_one(
@@ -115,7 +115,7 @@ async def test_a_broken_answer_is_never_a_whole_one(
 
 
 @SURFACES
-@BOTH
+@ALL
 @MODES
 async def test_a_stalled_upstream_is_given_up(
     start: Any, surface: str, family: str, wire: str, stream: bool
@@ -130,7 +130,7 @@ async def test_a_stalled_upstream_is_given_up(
 
 
 @SURFACES
-@BOTH
+@ALL
 @MODES
 async def test_a_late_failure_is_told_inside_the_stream(
     start: Any, surface: str, family: str, wire: str, stream: bool
@@ -149,7 +149,7 @@ async def test_a_late_failure_is_told_inside_the_stream(
 
 
 @SURFACES
-@BOTH
+@ALL
 @MODES
 async def test_a_slow_answer_arrives_whole(
     start: Any, surface: str, family: str, wire: str, stream: bool
@@ -166,7 +166,7 @@ async def test_a_slow_answer_arrives_whole(
 
 
 @SURFACES
-@BOTH
+@ALL
 @MODES
 async def test_a_cut_call_never_reaches_a_tool(
     start: Any, surface: str, family: str, wire: str, stream: bool
@@ -180,7 +180,7 @@ async def test_a_cut_call_never_reaches_a_tool(
 
 
 @SURFACES
-@BOTH
+@ALL
 @MODES
 async def test_the_output_limit_is_told(
     start: Any, surface: str, family: str, wire: str, stream: bool
@@ -192,7 +192,7 @@ async def test_the_output_limit_is_told(
 
 
 @SURFACES
-@BOTH
+@ALL
 @MODES
 async def test_fragmented_calls_arrive_exact(
     start: Any, surface: str, family: str, wire: str, stream: bool
@@ -205,7 +205,7 @@ async def test_fragmented_calls_arrive_exact(
     assert (answer.finish, answer.calls_made) == (CALLED[wire], [("calculator", {"input": "6*7"})])
 
 
-@BOTH
+@ALL
 @MODES
 async def test_a_faulty_emulated_call_is_corrected_by_the_model(
     start: Any, wire: str, stream: bool
@@ -220,7 +220,7 @@ async def test_a_faulty_emulated_call_is_corrected_by_the_model(
         assert (await stats.json())["counters"]["repair_rounds"] == 1
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("family", ["sfdc_ai__Default", "sfdc_ai__DefaultBedrockAnthropic-"])
 async def test_streams_survive_any_packet_boundaries(start: Any, wire: str, family: str) -> None:
     """Frames split anywhere by the network change nothing."""

@@ -31,6 +31,7 @@ class ResponseReader:
         self.item: dict[str, Any] | None = None
         self.items: list[dict[str, Any]] = []
         self.deltas: list[str] = []
+        self.words: list[str] = []  # of messages, also of one that broke off
         self.in_part = False
         self.number = 0
 
@@ -84,6 +85,8 @@ class ResponseReader:
             assert event["delta"]
             assert self.in_part or not part
             self.deltas.append(event["delta"])
+            if kind == "message":
+                self.words.append(event["delta"])
         elif name == f"{stem}.done":
             assert event[field] == "".join(self.deltas)
         else:
@@ -125,9 +128,14 @@ class ResponseReader:
         self.response = response
 
 
-def read_response(records: Iterable[tuple[str, bytes | str]]) -> dict[str, Any]:
-    """The final response object of a stream, which must have come."""
+def read_all(records: Iterable[tuple[str, bytes | str]]) -> tuple[dict[str, Any], str]:
+    """The final response object of a stream, which must have come, and all words that were said before it."""
     reader = ResponseReader()
     reader.feed(records)
     assert reader.response is not None
-    return reader.response
+    return reader.response, "".join(reader.words)
+
+
+def read_response(records: Iterable[tuple[str, bytes | str]]) -> dict[str, Any]:
+    """The final response object of a stream, which must have come."""
+    return read_all(records)[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import ClientSession
-from responses_stream import read_response
+from responses_stream import read_all
 
 # the two that most tests speak, whose bodies are alike; `ask`, `heard` and `body_of` know the third as well
 WIRES = ("openai", "anthropic")
@@ -271,7 +271,9 @@ def _responses_body(found: Heard, body: dict[str, Any]) -> None:
 
 
 def _responses_stream(found: Heard, stream: list[tuple[str, str]]) -> None:
-    _responses_body(found, read_response(stream))
+    response, text = read_all(stream)
+    _responses_body(found, response)
+    found.text = text
 
 
 _STREAMS = {
