@@ -32,7 +32,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     checked  the tools against which the upstream's own calls are checked
     rounds   how often a faulty answer is shown to the model and asked for again
     factor   what the estimate was multiplied with, from what this model reported before
-    conversation  whose window is watched; empty where it is not
+    conversation  whose window is shown; empty where it is not
+    watched  the window is kept by us: estimates are corrected by what the upstream reports
     threads  the upstream keeps conversations of its own
     broke    where the prompt no longer begins as the conversation's last one did
     notes    what was done to the history, by name
@@ -52,6 +53,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     window: int | None
     conversation: str
     threads: bool
+    watched: bool
     broke: str
     notes: dict[str, int]
     prompt_tokens: int

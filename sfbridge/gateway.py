@@ -122,7 +122,7 @@ class Gateway:
         """Whether a prompt was too long though it was estimated to fit: then its true length is learnt, and it is
         planned once more."""
         plan = exchange.plan
-        if plan is None or not plan.conversation or not error.counted or error.tokens is None:
+        if plan is None or not plan.watched or not error.counted or error.tokens is None:
             return False
         if error.kind != "context_overflow" or exchange.notes["replanned"]:
             return False
@@ -152,7 +152,7 @@ class Gateway:
         told = sum(n or 0 for n in (usage.input, usage.cache_read, usage.cache_write))
         if not plan.conversation:
             return
-        if told and not usage.estimated and not exchange.rounds:
+        if plan.watched and told and not usage.estimated and not exchange.rounds:
             self.planner.learn(plan, told)
         level = self.contexts.seen(
             plan.conversation,

@@ -120,8 +120,10 @@ class Planner:
             return ceil(estimate(self._sent(given, fitted)[0], family) * factor)
 
         given, tokens = fitted.request, 0
-        conversation = conversation_key(request) if watched else ""
-        if conversation and can.window:
+        # where the client names its conversation, its window is shown even where nobody here cuts to it
+        named = bool(request.caller.conversation and can.window) and not whole
+        conversation = conversation_key(request) if watched or named else ""
+        if watched and can.window:
             given, tokens = self._pruned(given, conversation, can.window, measure, notes)
         final, dressed = self._sent(given, fitted)
         tokens = tokens or ceil(estimate(final, family) * factor)
@@ -146,7 +148,8 @@ class Planner:
             window=can.window,
             conversation=conversation,
             threads=can.threads,
-            broke=self._broke(conversation, final),
+            broke=self._broke(conversation, final) if watched else "",
+            watched=watched,
             notes=notes,
             prompt_tokens=tokens,
         )
@@ -193,8 +196,6 @@ class Planner:
 
     def _broke(self, conversation: str, sent: ChatRequest) -> str:
         """Where the prompt no longer begins as the last one did, in words; empty when it still does."""
-        if not conversation:
-            return ""
         now, before = trail(sent), self._trails.recall(conversation)
         self._trails.keep(conversation, now)
         return where_broke(before, now) if before is not None else ""

@@ -83,7 +83,7 @@ def _lines(r: Receipt) -> Iterator[str]:
         yield f"It waited {r.queued_ms} ms for a free place at {r.upstream}."
     yield _path(r)
     for name, number in r.notes.items():
-        yield f"- {_note(name)}" + (f" ({number} times)" if number > 1 else "")
+        yield f"- {note(name)}" + (f" ({number} times)" if number > 1 else "")
     if r.prefix_broke:
         yield f"- the prompt no longer begins as the last one did: {r.prefix_broke}"
     yield from (f"- fault: {fault}" for fault in r.faults)
@@ -94,7 +94,8 @@ def _lines(r: Receipt) -> Iterator[str]:
         yield f"The upstream's own ids: {', '.join(r.upstream_ids)}."
 
 
-def _note(name: str) -> str:
+def note(name: str) -> str:
+    """A correction or finding of a receipt in words."""
     if name.startswith("salvaged:"):
         return f"a call in the form of {name.removeprefix('salvaged:')} was understood"
     return WORDS.get(name, name)

@@ -25,7 +25,7 @@ from sfbridge.state.sessions import Sessions as Store
 from sfbridge.state.statistics import Statistics
 from sfbridge.wire import WIRES, openai_embeddings
 
-from . import chat, embeddings, numbers, pages, session_pages
+from . import chat, dashboard, embeddings, numbers, pages, session_pages
 from .conversations import Conversations
 from .draining import Draining
 from .embedded import Embedded
@@ -42,10 +42,12 @@ from .keys import (
     RELOADING,
     RUNNING,
     STATISTICS,
+    VISITORS,
 )
 from .metrics import Metrics
 from .opening import Lasting, key_ring, opened
 from .reloading import Reloading
+from .visitors import Visitors
 
 _log = logging.getLogger("sfbridge.server")
 
@@ -61,11 +63,14 @@ def create_app(
     app = web.Application(middlewares=[hall], client_max_size=config.server.max_body)
     app[CLOCK] = clock or SystemClock()
     app[DRAINING] = Draining()
+    app[VISITORS] = Visitors()
     app[JOURNAL] = Journal(config.journal.keep)
     app[RUNNING] = Running()
     app[STATISTICS] = Statistics(app[CLOCK])
     app[IDS] = random.Random(secrets.token_bytes(32))
-    app.add_routes([*pages.routes(), *numbers.routes(), *session_pages.routes()])
+    app.add_routes(
+        [*pages.routes(), *numbers.routes(), *session_pages.routes(), *dashboard.routes()]
+    )
     for wire in WIRES:
         door = chat.door(wire)
         app.add_routes([web.post(route, door) for route in wire.routes])
@@ -85,6 +90,8 @@ def create_app(
 async def _drain(app: web.Application) -> None:
     grace, open_answers = app[GENERATIONS].now.config.server.shutdown_grace, app[DRAINING].open
     _log.info("stopping; %d open answers have %g s to finish", open_answers, grace)
+    app[DRAINING].stopping = True
+    app[RUNNING].feed.poke()  # the dashboards end at once
     await app[DRAINING].stop(grace)
 
 

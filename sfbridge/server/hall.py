@@ -32,6 +32,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # Health and start-up probes: no key, because the clients that send them have none at that moment.
 PROBES: Final = ("/", "/api/hello", "/anthropic", "/anthropic/", "/anthropic/api/hello")
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", *PROBES})
+# Browsers cannot send a key with a page; these doors have a rule of their own.
+DASHBOARD: Final = "/dashboard/"
 _HTTP_KINDS: Final[dict[int, ErrorKind]] = {
     404: "not_found",
     405: "method_not_allowed",
@@ -169,7 +171,8 @@ def _admit(request: web.Request) -> None:
     _check_host(request, server)
     _check_origin(request, server)
     keys = generation.keys
-    if request.method == hdrs.METH_OPTIONS or request.path in OPEN_PATHS:
+    path = request.path
+    if request.method == hdrs.METH_OPTIONS or path in OPEN_PATHS or path.startswith(DASHBOARD):
         request[KEY_ID] = ""
         return
     request[KEY_ID] = keys.check(*presented(request.headers)) if keys else ""

@@ -21,6 +21,7 @@ from .draining import Draining
 from .generation import Generation, Generations
 from .metrics import Metrics
 from .reloading import Reloading
+from .visitors import Visitors
 
 CLOCK: Final = web.AppKey("clock", Clock)
 GENERATIONS: Final = web.AppKey("generations", Generations)
@@ -33,6 +34,7 @@ STATISTICS: Final = web.AppKey("statistics", Statistics)
 METRICS: Final = web.AppKey("metrics", Metrics)
 CONVERSATIONS: Final = web.AppKey("conversations", Conversations)
 DRAINING: Final = web.AppKey("draining", Draining)
+VISITORS: Final = web.AppKey("visitors", Visitors)
 
 # configuration, keys and gateway as this request found them
 GENERATION: Final = web.RequestKey("generation", Generation)

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from sfbridge import __version__
 from sfbridge.core.statistics import Stats
 from sfbridge.emulation import REPAIRS
+from sfbridge.gateway import Gateway
 
 from .chat import JSON_TYPE
 from .keys import CLOCK, GENERATION, METRICS, RUNNING, STATISTICS
@@ -15,9 +16,8 @@ from .keys import CLOCK, GENERATION, METRICS, RUNNING, STATISTICS
 _encode = msgspec.json.Encoder().encode
 
 
-def statistics_of(request: web.Request) -> Stats:
+def statistics_of(app: web.Application, gateway: Gateway) -> Stats:
     """Everything that is counted, as it stands now."""
-    app, gateway = request.app, request[GENERATION].gateway
     found = app[STATISTICS]
     totals = gateway.counters.snapshot()
     repairs = sum(n for name, n in totals.items() if name in REPAIRS)
@@ -43,7 +43,8 @@ def statistics_of(request: web.Request) -> Stats:
 async def stats(request: web.Request) -> web.Response:
     """`core.statistics.Stats` as JSON."""
     return web.Response(
-        body=_encode(statistics_of(request)), headers={hdrs.CONTENT_TYPE: JSON_TYPE}
+        body=_encode(statistics_of(request.app, request[GENERATION].gateway)),
+        headers={hdrs.CONTENT_TYPE: JSON_TYPE},
     )
 
 

@@ -135,14 +135,14 @@ async def reload(request: web.Request) -> web.Response:
 
 
 async def probe(_: web.Request) -> web.Response:
-    """Claude Code's start-up probe, and a word for whoever opens the address in a browser."""
+    """Claude Code's start-up probe."""
     return web.Response(text=f"sfbridge {__version__}\n")
 
 
 def routes() -> list[web.RouteDef]:
     """Every door but the chat's; Anthropic doors stand again under /anthropic."""
     found = [
-        *(web.get(path, probe) for path in PROBES),
+        *(web.get(path, probe) for path in PROBES if path != "/"),
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),
         web.get("/v1/context", context),

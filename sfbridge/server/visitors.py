@@ -1,0 +1,26 @@
+"""Who may look at the dashboard without showing a key each time."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from typing import Final
+
+_MOST_VISITORS: Final = 100
+
+
+class Visitors:
+    """Browsers that showed a key, by the random name in their cookie. Forgotten when the server ends."""
+
+    def __init__(self) -> None:
+        self._names: OrderedDict[str, None] = OrderedDict()
+
+    def enter(self) -> str:
+        name = secrets.token_urlsafe(32)
+        self._names[name] = None
+        while len(self._names) > _MOST_VISITORS:
+            self._names.popitem(last=False)
+        return name
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
