@@ -135,12 +135,18 @@ class Sessions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     most_bytes: int = 32 * 1024 * 1024
 
     def file(self, environ: Mapping[str, str] = os.environ) -> Path:
-        """Where the conversations are, by the XDG Base Directory Specification where nothing is said."""
-        if self.path:
-            return Path(self.path).expanduser()
-        given = environ.get("XDG_STATE_HOME", "")
-        state = Path(given) if given.startswith("/") else Path("~/.local/state").expanduser()
-        return state / "sfbridge" / "sessions.db"
+        """Where the conversations are, by the XDG Base Directory Specification where nothing is said, and in the
+        working directory for a user without a home (as in containers)."""
+        state = environ.get("XDG_STATE_HOME", "")
+        path = self.path or (
+            f"{state}/sfbridge/sessions.db"
+            if state.startswith("/")
+            else "~/.local/state/sfbridge/sessions.db"
+        )
+        try:
+            return Path(path).expanduser()
+        except RuntimeError:
+            return Path("sessions.db")
 
 
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

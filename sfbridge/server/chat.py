@@ -64,7 +64,10 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
         echo=asked.echo,
         forms=asked.forms,
     )
-    turn = await app[CONVERSATIONS].open(request[SESSION], neutral, exchange.id, len(request[BODY]))
+    with app[DRAINING].interruptible():  # it may have to wait for another one
+        turn = await app[CONVERSATIONS].open(
+            request[SESSION], neutral, exchange.id, len(request[BODY])
+        )
     try:
         request[ASKED] = turn.request
         if neutral.stream:

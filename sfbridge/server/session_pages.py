@@ -41,7 +41,7 @@ async def session(request: web.Request) -> web.Response:
     if found is None:
         raise _unknown(name)
     turns = [_turn(turn) for turn in found.turns]
-    return body_of(_encode({"session": {**_shown(conversations, found.summary), "path": turns}}))
+    return body_of(_encode({"session": {**_shown(conversations, found.summary), "history": turns}}))
 
 
 async def forget(request: web.Request) -> web.Response:

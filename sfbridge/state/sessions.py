@@ -10,13 +10,14 @@ For whoever keeps conversations (`server/conversations.py` for `X-Session-ID`; a
 
 A turn is on disk, also after a power cut, when `append` returns; before, nothing of it is. The latest turn that
 was appended is where its session goes on. `owner` is a key's name, empty where no key is needed; what belongs to
-somebody else is unknown, and so is what has not been used for `life` seconds. Every call may raise Unavailable.
+somebody else is unknown, and so is what has not been used for `life` seconds. Every call may raise Unavailable. `fault_of` checks a whole file.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -24,7 +25,7 @@ from msgspec import Struct
 
 from sfbridge.core.kept import KeptTurn, pack, unpack
 
-from .database import Database, Unavailable
+from .database import Database, Unavailable, inspect
 
 MIGRATIONS: Final = (
     (
@@ -107,6 +108,11 @@ class History(Struct, frozen=True, kw_only=True):
 
     summary: Summary
     turns: tuple[KeptTurn, ...]
+
+
+def fault_of(path: Path) -> str:
+    """What is wrong with the store at `path`, in words; empty for a sound one and for none. It blocks: see `inspect`."""
+    return inspect(path, len(MIGRATIONS))
 
 
 class Sessions:

@@ -15,8 +15,7 @@ from aiohttp import ClientSession
 from speak import PATHS, WIRES, Heard, ask, body_of, heard
 
 from sfbridge.server.keys import CONVERSATIONS
-from sfbridge.state.database import inspect
-from sfbridge.state.sessions import MIGRATIONS
+from sfbridge.state.sessions import fault_of
 
 ROOT = Path(__file__).parent.parent
 SCENARIO = str(ROOT / "scenarios" / "names.toml")
@@ -63,7 +62,7 @@ class Desk:
 
     async def turns(self, session: str) -> int:
         status, found = await self.get(f"{LIST}/{session}")
-        return len(found["session"]["path"]) if status == 200 else 0
+        return len(found["session"]["history"]) if status == 200 else 0
 
     def sent(self) -> str:
         """What the org was last sent, as text."""
@@ -165,7 +164,7 @@ async def test_resent_history_is_not_doubled(desk: Desk, wire: str) -> None:
         ]
         assert await desk.turns(session) == expected
     _, shown = await desk.get(f"{LIST}/{session}")
-    assert [len(turn["said"]["messages"]) for turn in shown["session"]["path"]] == [2, 2, 2]
+    assert [len(turn["said"]["messages"]) for turn in shown["session"]["history"]] == [2, 2, 2]
 
 
 async def test_going_back_drops_what_came_after(desk: Desk) -> None:
@@ -323,7 +322,7 @@ async def test_many_at_once_on_one_session_are_never_interleaved(desk: Desk) -> 
     session = named(await desk.say("Hello there.", "new"))
     await asyncio.gather(*(desk.say(f"Number {n}.", session) for n in range(10)))
     _, shown = await desk.get(f"{LIST}/{session}")
-    path = shown["session"]["path"]
+    path = shown["session"]["history"]
     assert len(path) == shown["session"]["turns"] == 11
     said = [[message["role"] for message in turn["said"]["messages"]] for turn in path]
     assert said == [["user", "assistant"]] * 11
@@ -339,7 +338,7 @@ async def test_two_hundred_new_sessions_at_once(desk: Desk) -> None:
     assert len({named(answer) for answer in found}) == 200
     _, listed = await desk.get(f"{LIST}?limit=1000")
     assert len(listed["sessions"]) == 200
-    assert inspect(desk.file, len(MIGRATIONS)) == ""
+    assert fault_of(desk.file) == ""
 
 
 KEYS = {"keys": {"me": "key-of-me-1", "you": "key-of-you-1"}}
@@ -375,7 +374,7 @@ async def test_sessions_are_listed_and_deleted(desk: Desk) -> None:
     assert shown["expires"] == shown["last_used"] + 24 * 3600
     status, one = await desk.get(f"{LIST}/{first}")
     assert status == 200
-    assert one["session"]["path"][0]["said"]["messages"][0]["parts"][0][1]["text"] == ADA
+    assert one["session"]["history"][0]["said"]["messages"][0]["parts"][0][1]["text"] == ADA
     assert await desk.get(f"{LIST}/{first}", "DELETE") == (200, {"id": first, "deleted": True})
     assert await desk.get(f"{LIST}/{announced}", "DELETE") == (
         200,
