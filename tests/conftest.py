@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 from hypothesis import settings
+from lingma_bench import lingma  # noqa: F401  a fixture
 from local_bench import begin  # noqa: F401  a fixture
 
 from sfbridge.config import Config, section

@@ -143,12 +143,14 @@ class Shape(Struct, frozen=True):
 
 
 class Caller(Struct, frozen=True, kw_only=True, gc=False):
-    """All that policies may know about who asks. `conversation` is a client's own session id, if it sent one."""
+    """All that policies may know about who asks. `conversation` is a client's own session id, if it sent one;
+    `hides_tool_events` asks not to be shown the tools that an upstream runs by itself."""
 
     key_id: str = ""
     client: str = ""
     conversation: str = ""
     user: str = ""
+    hides_tool_events: bool = False
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from .stream import (
     Finished,
     Opened,
     Piece,
+    Ran,
     Started,
     Text,
     Thought,
@@ -53,6 +54,7 @@ class Sequencer:
         self._finished = False
         self._index = -1
         self._open: BlockKind | None = None
+        self._ran = False
         self._calls: dict[int, _HeldCall] = {}
         self._ids: set[str] = set()
         self.activities: list[Activity] = []
@@ -110,6 +112,13 @@ class Sequencer:
                 del self._calls[piece.key]
             case Activity():
                 self.activities.append(piece)
+            case Ran():
+                if self._finished:
+                    raise GatewayError("upstream_failed", "The upstream went on after its end.")
+                self._start(out)
+                self._end(out)
+                out.append(piece)
+                self._ran = True
             case Closed():
                 self._close(piece, out)
             case Text():
@@ -151,7 +160,7 @@ class Sequencer:
                 "The upstream said that it called a tool, but sent no call.",
                 code="upstream_empty_call",
             )
-        if self._index < 0 and reason == "stop":
+        if self._index < 0 and reason == "stop" and not self._ran:
             raise GatewayError(
                 "upstream_failed", "The upstream sent an empty answer.", code="upstream_empty"
             )

@@ -2,7 +2,7 @@
 
 Grammar of events, promised to every encoder and kept by `core.sequencer` alone:
 
-    Started ( BlockStarted Delta* BlockEnded )* Finished
+    Started ( BlockStarted Delta* BlockEnded | Ran )* Finished
 
 Indices count 0, 1, 2, ...; one block is open at a time; a call's arguments leave whole, as one Delta.
 Both travel in batches: everything that one read of the upstream brought stays together, because one
@@ -123,7 +123,21 @@ class Closed(Struct, frozen=True, kw_only=True, gc=False):
     stop_sequence: str = ""
 
 
-Piece = Opened | Text | Thought | CallOpened | CallArguments | CallClosed | Activity | Closed
+class Ran(Struct, frozen=True, kw_only=True, gc=False):
+    """A tool that the upstream ran by itself, for clients that may see it; a piece, and an event between blocks.
+
+    Nobody is to run it again: it changes nothing about how the answer ends. `arguments` is the JSON text of one
+    object; `output` is None where it never ended.
+    """
+
+    id: str
+    name: str
+    arguments: str = "{}"
+    output: str | None = None
+    is_error: bool = False
+
+
+Piece = Opened | Text | Thought | CallOpened | CallArguments | CallClosed | Activity | Ran | Closed
 
 
 # ---- events
@@ -166,4 +180,4 @@ class Finished(Struct, frozen=True, kw_only=True, gc=False):
     stop_sequence: str = ""
 
 
-Event = Started | BlockStarted | Delta | BlockEnded | Finished
+Event = Started | BlockStarted | Delta | BlockEnded | Ran | Finished

@@ -16,6 +16,7 @@ UPSTREAMS: Final[Mapping[str, str]] = {
     "salesforce": "sfbridge.upstream.salesforce",
     "openai": "sfbridge.upstream.openai",
     "claude-cli": "sfbridge.upstream.claude_cli",
+    "lingma": "sfbridge.upstream.lingma",
 }
 
 

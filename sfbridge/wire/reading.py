@@ -148,6 +148,7 @@ def caller_of(headers: Mapping[str, str], user: str | None) -> Caller:
         client=headers.get("user-agent", ""),
         conversation=headers.get("x-claude-code-session-id") or headers.get("x-session-id") or "",
         user=user or "",
+        hides_tool_events=headers.get("x-sfbridge-tool-events", "").strip().lower() == "hidden",
     )
 
 
