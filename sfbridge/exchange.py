@@ -11,7 +11,7 @@ from .core.embedding import EmbeddingRequest
 from .core.errors import GatewayError
 from .core.receipt import Contents, Glimpse, Receipt
 from .core.request import ChatRequest, Shape, Tool, text_of
-from .core.stream import Usage
+from .core.stream import Activity, Usage
 from .emulation import Dressed, Fault, PlannedCall
 from .emulation.turn import Turn
 from .policy.estimate import estimate, family_of
@@ -115,6 +115,7 @@ class Exchange:
         self.faults: tuple[Fault, ...] = ()
         self.calls: tuple[PlannedCall, ...] = ()
         self.called: list[str] = []
+        self.activities: list[Activity] = []
         self.answered: list[str] = []
         self._clock = clock
         self._marks: dict[str, float] = {"started": clock.now()}
@@ -258,6 +259,7 @@ class Exchange:
                 ]
             ),
             calls=tuple(self.called),
+            ran=tuple(f"{done.kind} {done.detail}".strip()[:200] for done in self.activities[:100]),
             prompt_estimate=plan.prompt_tokens if plan else 0,
             input=self.usage.input,
             output=self.usage.output,

@@ -183,6 +183,7 @@ class Gateway:
     ) -> AsyncGenerator[list[Event]]:
         """The answer of one target."""
         sequencer = Sequencer(make_id, plan.opening)
+        exchange.activities = sequencer.activities
         tap = Tap(exchange, plan)
         exchange.notes.update(plan.fitted.repairs)
         exchange.notes.update(plan.notes)

@@ -16,6 +16,7 @@ from .emulation import Dressed, ask_shape, dress
 from .exchange import Plan
 from .policy.estimate import estimate, family_of
 from .policy.fitting import Fitted, fit
+from .policy.mirrored import without_mirrored
 from .policy.prefix import conversation_key, trail, where_broke
 from .policy.pruning import Measure, Memory, Pruning, prune
 from .policy.routing import Routes, Target
@@ -109,6 +110,7 @@ class Planner:
 
         whole  plan it as it is, without pruning, and remember nothing: for counting
         """
+        request = without_mirrored(request)
         back, numbers = self.backs[target.upstream], self._numbers
         asked, notes = _supplemented(request, back)
         fitted = fit(asked, can)

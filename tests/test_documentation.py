@@ -13,6 +13,7 @@ from sfbridge.sandbox import SandboxSettings, create_org
 from sfbridge.sandbox.faults import fault_of
 from sfbridge.server.app import create_app
 from sfbridge.upstream.claude_cli import Settings as ClaudeSettings
+from sfbridge.upstream.lingma import Settings as LingmaSettings
 from sfbridge.upstream.salesforce import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +28,7 @@ TABLES = {
     },
     "upstream.salesforce": Settings(),
     "upstream.claude": ClaudeSettings(),
+    "upstream.lingma": LingmaSettings(),
     "sandbox": SandboxSettings(),
 }
 
@@ -146,6 +148,7 @@ def test_defaults_in_the_configuration_file_are_the_defaults() -> None:
             "queue_seconds",
         },
         "upstream.claude": {"kind"},
+        "upstream.lingma": {"kind", "source", "instances", "in_flight"},
         "sandbox": {"enabled", "port"},
     }
     wrong, seen = [], 0

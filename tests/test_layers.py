@@ -159,5 +159,8 @@ def test_every_key_of_the_shipped_configuration_is_known() -> None:
     section(local, kind_of(local.pop("kind")).settings, "upstream.local")
     claude = dict(config.upstream["claude"])
     section(claude, kind_of(claude.pop("kind")).settings, "upstream.claude")
+    lingma = dict(config.upstream["lingma"])
+    lingma.pop("in_flight")
+    section(lingma, kind_of(lingma.pop("kind")).settings, "upstream.lingma")
     sandbox = {k: v for k, v in config.sandbox.items() if k not in ("enabled", "port")}
     section(sandbox, SandboxSettings, "sandbox")

@@ -14,6 +14,7 @@ from .stream import (
     Event,
     Finished,
     FinishReason,
+    Ran,
     Started,
     Usage,
 )
@@ -22,9 +23,13 @@ AnswerPart = TextPart | ThoughtPart | ToolCall
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """One finished turn of the model, its blocks in order."""
+    """One finished turn of the model, its blocks in order.
+
+    ran  tools that the upstream ran by itself, each with the number of parts before it; no part of what was said
+    """
 
     parts: tuple[AnswerPart, ...]
+    ran: tuple[tuple[int, Ran], ...] = ()
     reason: FinishReason
     raw_reason: str = ""
     usage: Usage = Usage()
@@ -38,6 +43,7 @@ class Fold:
     def __init__(self) -> None:
         self._model = ""
         self._parts: list[AnswerPart] = []
+        self._ran: list[tuple[int, Ran]] = []
         self._block: BlockStarted | None = None
         self._text: list[str] = []
         self._signature = ""
@@ -55,6 +61,8 @@ class Fold:
                     self._signature += event.signature
                 case BlockEnded():
                     self._parts.append(self._part())
+                case Ran():
+                    self._ran.append((len(self._parts), event))
                 case Finished():
                     self._end = event
 
@@ -63,6 +71,7 @@ class Fold:
         assert self._end is not None, "a fold was read before its end"
         return Answer(
             parts=tuple(self._parts),
+            ran=tuple(self._ran),
             reason=self._end.reason,
             raw_reason=self._end.raw,
             usage=self._end.usage,

@@ -22,6 +22,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     emulated   what the upstream could not do: "tools", "shape", "stop", "stream"
     notes      corrections and findings by the names of `emulation`, history repairs among them
     prefix_broke  where the prompt no longer begins as the conversation's last one did
+    ran        what the upstream did by itself, such as tools that it ran
     attempts   upstream calls that were begun; `rounds` of them because an answer was faulty
     downgraded a finished answer was replayed as a stream, or a stream forced into JSON
     heartbeats signs of life that were sent into the silent stream
@@ -57,6 +58,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prefix_broke: str = ""
     faults: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
+    ran: tuple[str, ...] = ()
     prompt_estimate: int = 0
     input: int | None = None
     output: int | None = None

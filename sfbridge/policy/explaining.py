@@ -86,6 +86,7 @@ def _lines(r: Receipt) -> Iterator[str]:
         yield f"- {note(name)}" + (f" ({number} times)" if number > 1 else "")
     if r.prefix_broke:
         yield f"- the prompt no longer begins as the last one did: {r.prefix_broke}"
+    yield from (f"- the upstream did by itself: {done}" for done in r.ran)
     yield from (f"- fault: {fault}" for fault in r.faults)
     yield _end(r)
     yield _tokens(r)

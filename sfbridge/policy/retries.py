@@ -18,6 +18,8 @@ _JITTER: Final = 0.1
 # work is not repeated.
 _KINDS: Final = frozenset({"rate_limited", "overloaded"})
 _UNREACHABLE: Final = "upstream_unreachable"
+# Who was told this has waited in a queue already, or found it full.
+_QUEUED: Final = frozenset({"queue_timeout", "queue_full"})
 
 
 class Budget(Struct, frozen=True):
@@ -50,7 +52,7 @@ def delay(
 
 
 def _worthwhile(error: GatewayError) -> bool:
-    if error.retriable is False:
+    if error.retriable is False or error.code in _QUEUED:
         return False
     if error.kind == "upstream_failed":
         return error.code == _UNREACHABLE

@@ -20,7 +20,6 @@ from speak import Heard, ask, body_of
 
 from sfbridge.config import Config, section
 from sfbridge.server.app import create_app
-from sfbridge.server.keys import GATEWAY
 from sfbridge.state.clock import SystemClock
 
 ROOT = Path(__file__).parent.parent.parent
@@ -81,10 +80,6 @@ class Bench:
 
     def pid(self, index: int = 0) -> int:
         return int((self.workdir(index) / ".sfbridge-pid").read_text())
-
-    @property
-    def upstream(self) -> Any:
-        return self.app[GATEWAY].planner.backs["lingma"].upstream
 
     async def facts(self) -> dict[str, Any]:
         return dict((await self.json("/readyz"))["upstreams"]["lingma"])

@@ -12,7 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 from sfbridge.core.errors import GatewayError
-from sfbridge.core.model import Capabilities, Health, ModelCard
+from sfbridge.core.model import UNASKED, Capabilities, Health, ModelCard
 from sfbridge.core.request import Caller
 from sfbridge.upstream.base import Call, Reception, Resources
 
@@ -56,9 +56,10 @@ class Lingma:
                 found[offered.key] = offered.name or found.get(offered.key, "")
         for key in self._settings.models:
             found.setdefault(key, "")
-        return [self._card(key, label) for key, label in found.items()]
+        asked = any(instance.models for instance in self._pool.instances)
+        return [self._card(key, label, asked=asked) for key, label in found.items()]
 
-    def _card(self, key: str, label: str) -> ModelCard:
+    def _card(self, key: str, label: str, *, asked: bool) -> ModelCard:
         aliases = (f"{self.name}/{label}",) if label and label.lower() != key.lower() else ()
         return ModelCard(
             id=f"{self.name}/{key}",
@@ -66,6 +67,7 @@ class Lingma:
             label=label or key,
             owner=self.name,
             aliases=(*aliases, self.name) if key == AUTO else aliases,
+            status="" if asked else UNASKED,
         )
 
     async def capabilities(self, model: str) -> Capabilities:  # noqa: ARG002  # all models are alike here

@@ -20,14 +20,15 @@ from .switchboard import Switchboard
 _log = logging.getLogger("sfbridge.upstream.lingma")
 
 State = Literal[
-    "absent", "spawning", "discovering", "connecting", "initializing", "authenticating", "ready", "degraded",
+    "new", "absent", "spawning", "discovering", "connecting", "initializing", "authenticating", "ready", "degraded",
     "needs_login", "backoff", "incompatible", "failed", "stopping", "stopped",
 ]  # fmt: skip
 Dialect = Literal["classic", "acp"]
 
 # What may follow what; anything may be stopped.
 NEXT: Final[Mapping[State, frozenset[State]]] = {
-    "absent": frozenset(("spawning",)),
+    "new": frozenset(("spawning",)),
+    "absent": frozenset(),
     "spawning": frozenset(("discovering", "backoff", "absent", "failed")),
     "discovering": frozenset(("connecting", "backoff")),
     "connecting": frozenset(("initializing", "backoff")),
@@ -43,7 +44,7 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
     "stopped": frozenset(),
 }
 STARTING: Final[frozenset[State]] = frozenset(
-    ("spawning", "discovering", "connecting", "initializing", "authenticating", "backoff")
+    ("new", "spawning", "discovering", "connecting", "initializing", "authenticating", "backoff")
 )
 # Failed asks in a row after which an instance is asked only when no better one is there.
 _SUSPICIOUS: Final = 3
@@ -72,8 +73,8 @@ class Instance:
 
     def __init__(self, index: int, dialect: Dialect | None, changed: Callable[[], None]) -> None:
         self.index = index
-        self.state: State = "absent"
-        self.reason = "it was not started yet"
+        self.state: State = "new"
+        self.reason = ""
         self.generation = 0
         self.in_flight = 0
         self.used = 0.0

@@ -29,7 +29,7 @@ class Place(Protocol):
     workspace: str
 
     async def begin(self) -> None:
-        """Start it, or find it. Raises Absent for good, OSError for now."""
+        """Start it, or find it. Raises Absent for good, OSError for now, InUse while others have it."""
 
     def port(self) -> int:
         """Where it listens; 0 while that is not known."""

@@ -12,8 +12,9 @@ from sfbridge.core.errors import GatewayError
 from .faults import login_required, unavailable
 from .instance import STARTING, Instance, Session
 
-_RETRY_AFTER: Final = 5.0
-_UNSETTLED: Final = STARTING | {"absent"}
+_RETRY_AFTER: Final = 5.0  # seconds, as advice
+# While an instance has not shown what it is; one that waits to start again has.
+_UNSETTLED: Final = STARTING - {"backoff"}
 QUEUE_TIMEOUT: Final = "queue_timeout"
 QUEUE_FULL: Final = "queue_full"
 NO_MODEL: Final = "model_not_found"

@@ -91,7 +91,8 @@ class Child:
     async def ended(self) -> None:
         """Return when the process, and the one that it moved on to, are gone."""
         await self._process.wait()
-        while self.alive:  # nobody tells of the end of a process that is not our child
+        # nobody tells of the end of a process that is not our child
+        while self.alive:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
 
     async def stop(self, seconds: float) -> None:
@@ -135,7 +136,7 @@ async def end_orphan(workdir: Path) -> None:
         _signal(pid, how, group=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_KILL_SECONDS):
-                while _is_ours(pid, workdir):
+                while _is_ours(pid, workdir):  # noqa: ASYNC110  as above
                     await asyncio.sleep(_POLL_SECONDS)
     note.unlink(missing_ok=True)
 

@@ -24,6 +24,7 @@ from .login import login_of
 from .models import AUTO, Offered, offered
 from .places import Absent, Place
 from .settings import Settings
+from .workdir import InUse
 
 _log = logging.getLogger("sfbridge.upstream.lingma")
 
@@ -31,6 +32,7 @@ _POLL_SECONDS: Final = 0.1
 # A dying process loses its connection a moment before it is gone.
 _DYING_SECONDS: Final = 0.5
 _MOST_PAUSE: Final = 60.0
+_IN_USE_SECONDS: Final = 0.2
 _MOST_STARTS: Final = 5
 _WITHIN_SECONDS: Final = 600.0
 _MOST_PING_FAILURES: Final = 2
@@ -171,7 +173,14 @@ class Supervisor:
         """One process, from its start to its loss, which is raised."""
         instance = self._instance
         instance.move("spawning")
-        await self._place.begin()
+        while True:
+            try:
+                await self._place.begin()
+                break
+            except InUse as error:
+                instance.move("backoff", str(error))
+            await asyncio.sleep(_IN_USE_SECONDS)
+            instance.move("spawning", instance.reason)
         instance.began()
         instance.move("discovering")
         ended = asyncio.create_task(self._place.ended())
@@ -268,12 +277,14 @@ class Supervisor:
                 )
             return instance.move("needs_login", login.trouble)
         found = offered(await connection.call("config/queryModels", {}))
-        if found or not instance.models:
-            instance.models = (
-                found if any(one.key == AUTO for one in found) else (Offered(AUTO), *found)
-            )
+        before = instance.models
+        if found or not before:
+            has_auto = any(one.key == AUTO for one in found)
+            instance.models = found if has_auto else (Offered(AUTO), *found)
         if instance.state != "degraded":
             instance.move("ready")
+        if instance.models != before:
+            self._resources.changed()
         return None
 
     # ---- watching

@@ -26,6 +26,10 @@ class WorkdirError(Exception):
     """The workdir cannot be used; the message says why and what to do."""
 
 
+class InUse(Exception):
+    """Another sfbridge, or an older configuration of this one, has the workdir for now."""
+
+
 def prepare(source: Path, workdir: Path, *, reseed: bool) -> None:
     """Make the workdir ready for a start. Raises WorkdirError. Copies files, so it belongs into a thread.
 
@@ -50,7 +54,7 @@ def forget(workdir: Path) -> None:
 
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Hold the workdir against another sfbridge. Raises WorkdirError."""
+    """Hold the workdir against another sfbridge. Raises InUse."""
     try:
         import fcntl
     except (
@@ -63,9 +67,7 @@ def locked(workdir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise WorkdirError(
-                f"{workdir} is in use by another sfbridge; choose another data_dir"
-            ) from None
+            raise InUse(f"the workdir {workdir} is still in use by another sfbridge") from None
         yield
 
 

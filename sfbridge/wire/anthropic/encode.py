@@ -18,6 +18,7 @@ from sfbridge.core.stream import (
     Event,
     Finished,
     FinishReason,
+    Ran,
     Started,
     Usage,
 )
@@ -100,6 +101,8 @@ class MessageEncoder:
                 out.append(self.open(event.usage))
             elif type(event) is Finished:
                 self._finish(event, out)
+            elif type(event) is Ran:
+                self._show(event, out)
         return b"".join(out)
 
     def hold(self) -> bytes:
@@ -132,6 +135,22 @@ class MessageEncoder:
             self._place("call", literal({**tool, "input": {}}), out)
         else:
             self._place(event.kind, _STARTS[event.kind], out)
+
+    def _show(self, event: Ran, out: list[bytes]) -> None:
+        """A tool that the upstream ran: two blocks, the call and what came of it."""
+        out.append(self.open(Usage()))
+        if self._held:
+            self._held = False
+            self._end(out)
+        called, *outcome = _mirrored(event)
+        self._place("call", literal({**called, "input": {}}), out)
+        out.append(self._head + quoted(sound(event.arguments)) + b"}}\n\n")
+        self._deltas += 1
+        self._end(out)
+        for block in outcome:
+            self._place("call", literal(block), out)
+            self._deltas += 1
+            self._end(out)
 
     def _place(self, kind: BlockKind, block: bytes, out: list[bytes]) -> None:
         self._kind = kind
@@ -174,12 +193,30 @@ def body(answer: Answer, reply: Reply) -> bytes:
             "type": "message",
             "role": "assistant",
             "model": sound(reply.model),
-            "content": [_block(part) for part in answer.parts],
+            "content": _content(answer),
             "stop_reason": _REASONS[answer.reason],
             "stop_sequence": _stop_sequence(answer.reason, answer.stop_sequence),
             "usage": usage_body(answer.usage),
         }
     )
+
+
+def _content(answer: Answer) -> list[dict[str, Any]]:
+    blocks = [_block(part) for part in answer.parts]
+    for place, ran in reversed(answer.ran):
+        blocks[place:place] = _mirrored(ran)
+    return blocks
+
+
+def _mirrored(ran: Ran) -> list[dict[str, Any]]:
+    """The blocks of a tool that the upstream ran; a result in an assistant's message is no client's to give."""
+    call_id = sound(ran.id)
+    call = {"type": "tool_use", "id": call_id, "name": sound(ran.name)}
+    blocks: list[dict[str, Any]] = [{**call, "input": Raw(sound(ran.arguments))}]
+    if ran.output is not None:
+        told = {"content": [{"type": "text", "text": sound(ran.output)}], "is_error": ran.is_error}
+        blocks.append({"type": "tool_result", "tool_use_id": call_id, **told})
+    return blocks
 
 
 def count_body(n: int) -> bytes:

@@ -16,6 +16,7 @@ from sfbridge.core.stream import (
     Event,
     Finished,
     FinishReason,
+    Ran,
     Started,
     Usage,
 )
@@ -56,6 +57,7 @@ class ChunkEncoder:
         self._call = BlockStarted(0, "call")
         self._arguments: list[str] = []
         self._calls = 0
+        self._results: list[dict[str, Any]] = []
 
     def open(self, usage: Usage) -> bytes:  # noqa: ARG002  # the Encoder protocol
         """The chunk with the role; the usage has no place before the end."""
@@ -77,6 +79,8 @@ class ChunkEncoder:
                 started = True
             elif type(event) is Finished:
                 self._finish(event, out)
+            elif type(event) is Ran:
+                self._show(event, out)
         if started and not self._open:
             out.append(self._role(b'""'))
         return b"".join(out)
@@ -108,8 +112,17 @@ class ChunkEncoder:
             head = self._text if self._kind == "text" else self._thought
             out.append(head + quoted(event.text) + b"}" + _GOES_ON)
 
+    def _show(self, event: Ran, out: list[bytes]) -> None:
+        """A tool that the upstream ran: its call; what came of it has no place before the end."""
+        if not self._open:
+            out.append(self._role(b"null"))
+        out.append(self._one_call(_call(event.arguments, event.id, event.name)))
+        self._results += _results((event,))
+
     def _whole_call(self) -> bytes:
-        call = _call("".join(self._arguments), self._call.id, self._call.name)
+        return self._one_call(_call("".join(self._arguments), self._call.id, self._call.name))
+
+    def _one_call(self, call: dict[str, Any]) -> bytes:
         self._calls += 1
         delta = literal({"tool_calls": [{"index": self._calls - 1, **call}]})
         return self._delta + delta + _GOES_ON
@@ -118,7 +131,9 @@ class ChunkEncoder:
         if not self._open:
             out.append(self._role(b'""'))
         reason = quoted(_REASONS[event.reason])
-        out.append(self._delta + b'{},"logprobs":null,"finish_reason":' + reason + b"}]}\n\n")
+        ran = b',"x_tool_results":' + literal(self._results) if self._results else b""
+        end = b"}]" + ran + b"}\n\n"
+        out.append(self._delta + b'{},"logprobs":null,"finish_reason":' + reason + end)
         if self._wants_usage:
             out.append(self._chunk + b'[],"usage":' + literal(usage_body(event.usage)) + b"}\n\n")
         out.append(_DONE)
@@ -128,10 +143,11 @@ def body(answer: Answer, reply: Reply) -> bytes:
     """The whole answer as one chat completion. Several texts are one text here, as in the stream."""
     texts = [part.text for part in answer.parts if isinstance(part, TextPart)]
     thoughts = "".join(part.text for part in answer.parts if isinstance(part, ThoughtPart))
+    ran = [event for _, event in answer.ran]
     calls = [
         _call(part.arguments, part.id, part.name)
-        for part in answer.parts
-        if isinstance(part, ToolCall)
+        for part in (*ran, *answer.parts)
+        if isinstance(part, ToolCall | Ran)
     ]
     message: dict[str, Any] = {
         "role": "assistant",
@@ -142,6 +158,8 @@ def body(answer: Answer, reply: Reply) -> bytes:
         message["reasoning_content"] = sound(thoughts)
     if calls:
         message["tool_calls"] = calls
+    if results := _results(ran):
+        message["x_tool_results"] = results
     choice = {
         "index": 0,
         "message": message,
@@ -184,3 +202,16 @@ def _call(arguments: str, call_id: str, name: str) -> dict[str, Any]:
         "type": "function",
         "function": {"name": sound(name), "arguments": sound(arguments) or "{}"},
     }
+
+
+def _results(ran: Iterable[Ran]) -> list[dict[str, Any]]:
+    """What came of tools that the upstream ran, for clients that know to look for it: the protocol has no place."""
+    return [
+        {
+            "tool_call_id": sound(event.id),
+            "is_error": event.is_error,
+            "content": sound(event.output),
+        }
+        for event in ran
+        if event.output is not None
+    ]

@@ -69,3 +69,9 @@ def test_a_smaller_budget_is_kept() -> None:
     """A caller may allow fewer attempts or shorter waits."""
     assert delay(0, failure(), 0.0, Budget(attempts=1)) is None
     assert delay(0, failure(retry_after=5.0), 0.0, Budget(max_wait=1.0)) is None
+
+
+def test_who_waited_in_a_queue_is_told_at_once() -> None:
+    """A queue that was full, or too slow, is not joined again behind the client's back."""
+    for code in ("queue_full", "queue_timeout"):
+        assert delay(0, failure("overloaded", code=code, retry_after=1.0), 0.0) is None
