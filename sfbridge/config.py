@@ -55,12 +55,17 @@ class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hold_after  silence after which events without content replace `:ka` on the Anthropic and the Responses wire:
                 Claude Code gives up after 300 s (2.1.197) or 600 s (2.1.329) of comments alone, Codex after 300 s
     force_json  User-Agent prefixes or key names of clients that ask for a stream they cannot read
+    pad_after   after that a JSON answer gets its status, and spaces every `keep_alive` until it is there
+    pad_clients User-Agent prefixes or key names of clients that are padded for: n8n's chat model (openai-node)
+                gives up after 60 s without headers (1.105.4)
     """
 
     patience: float = 5.0
     keep_alive: float = 15.0
     hold_after: float = 240.0
     force_json: tuple[str, ...] = ()
+    pad_after: float = 45.0
+    pad_clients: tuple[str, ...] = ("OpenAI/JS",)
 
 
 class Http(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -264,6 +269,7 @@ _LEAST: Final = {
     "stream.patience": 0,
     "stream.keep_alive": 0.01,
     "stream.hold_after": 0,
+    "stream.pad_after": 0,
     "http.connections": 1,
     "http.connections_per_host": 1,
     "http.idle_seconds": 0,

@@ -46,6 +46,7 @@ from .keys import (
 )
 from .metrics import Metrics
 from .opening import Lasting, key_ring, opened
+from .paths import NearlyRight
 from .reloading import Reloading
 from .visitors import Visitors
 
@@ -76,6 +77,7 @@ def create_app(
         app.add_routes([web.post(route, door) for route in wire.routes])
 
     app.router.add_post(openai_embeddings.ROUTE, embeddings.door)
+    app.router.register_resource(NearlyRight(app.router))
 
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:

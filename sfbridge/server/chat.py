@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 
@@ -31,8 +31,7 @@ from .keys import (
     RUNNING,
     SESSION,
 )
-
-JSON_TYPE = "application/json; charset=utf-8"
+from .padding import Padding, meant
 
 
 def door(wire: Wire) -> Handler:
@@ -82,25 +81,52 @@ def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
     """The request with its key's name, and without a stream where this client cannot read one."""
     key = request[KEY_ID]
     forced = request[GENERATION].config.stream.force_json
-    unreadable = bool(forced) and any(
-        name == key or asked.caller.client.startswith(name) for name in forced
-    )
+    unreadable = bool(forced) and meant(forced, key, asked.caller.client)
     if not key and not unreadable:
         return asked  # as nearly always on one's own machine; the two copies cost 1 us
     caller: Caller = replace(asked.caller, key_id=key)
     return replace(asked, caller=caller, stream=asked.stream and not unreadable)
 
 
-async def _fold(request: web.Request, wire: Wire, turn: OpenTurn, reply: Reply) -> web.Response:
+async def _fold(
+    request: web.Request, wire: Wire, turn: OpenTurn, reply: Reply
+) -> web.StreamResponse:
     exchange, gateway, fold = request[EXCHANGE], request[GENERATION].gateway, Fold()
-    with request.app[DRAINING].interruptible():
-        answers = gateway.answer(exchange, turn.request, call_ids(wire, exchange))
-        async with aclosing(answers) as batches:
-            async for events in batches:
-                fold.feed(events)
-    answer = fold.answer()
-    await turn.finish(answer)
-    return web.Response(body=wire.body(answer, reply), headers={"Content-Type": JSON_TYPE})
+
+    async def body() -> bytes:
+        with request.app[DRAINING].interruptible():
+            answers = gateway.answer(exchange, turn.request, call_ids(wire, exchange))
+            async with aclosing(answers) as batches:
+                async for events in batches:
+                    fold.feed(events)
+        answer = fold.answer()
+        await turn.finish(answer)
+        return wire.body(answer, reply)
+
+    return await padded(request, turn.request.caller, body)
+
+
+async def padded(
+    request: web.Request, caller: Caller, body: Callable[[], Awaitable[bytes]]
+) -> web.StreamResponse:
+    """A body that may take long as an answer, padded for the clients that need it."""
+    exchange, settings = request[EXCHANGE], request[GENERATION].config.stream
+    needed = meant(settings.pad_clients, caller.key_id, caller.client)
+    padding = Padding(
+        request,
+        after=settings.pad_after if needed else None,
+        every=settings.keep_alive,
+        headers=lambda: answer_headers(request),
+        clock=request.app[CLOCK],
+    )
+
+    def failed(error: GatewayError) -> None:
+        exchange.error = error
+
+    try:
+        return await padding.answer(body, failed)
+    finally:
+        exchange.heartbeats = padding.pads
 
 
 async def _stream(

@@ -20,8 +20,7 @@ from sfbridge.config import is_loopback
 from sfbridge.core.errors import GatewayError
 
 from .board import look, story
-from .chat import JSON_TYPE
-from .hall import DASHBOARD, read_json
+from .hall import DASHBOARD, JSON_TYPE, read_json
 from .keys import CLOCK, DRAINING, GENERATION, GENERATIONS, JOURNAL, RUNNING, VISITORS, WIRE
 
 COOKIE: Final = "sfbridge_dashboard"

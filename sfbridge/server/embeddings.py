@@ -10,8 +10,7 @@ from msgspec.structs import replace
 from sfbridge.core.request import Caller
 from sfbridge.wire import openai_embeddings
 
-from .chat import JSON_TYPE
-from .hall import read_json
+from .hall import JSON_TYPE, read_json
 from .keys import ASKED, DRAINING, EXCHANGE, GENERATION, KEY_ID, RUNNING, WIRE
 
 

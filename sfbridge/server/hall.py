@@ -22,6 +22,7 @@ from sfbridge.wire.base import Wire
 
 from .conversations import HEADER
 from .keys import BODY, CLOCK, EXCHANGE, GENERATION, GENERATIONS, IDS, KEY_ID, ORIGIN, SESSION, WIRE
+from .paths import door_of
 from .telling import said, told
 from .wires import wire_of
 
@@ -29,6 +30,7 @@ _log = logging.getLogger("sfbridge.server")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+JSON_TYPE: Final = "application/json; charset=utf-8"
 # Health and start-up probes: no key, because the clients that send them have none at that moment.
 PROBES: Final = ("/", "/api/hello", "/anthropic", "/anthropic/", "/anthropic/api/hello")
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", *PROBES})
@@ -114,7 +116,7 @@ def failed(request: web.Request, error: GatewayError) -> web.Response:
     response = web.Response(
         body=body,
         status=status,
-        headers={"Content-Type": "application/json; charset=utf-8", **retry_headers(error)},
+        headers={"Content-Type": JSON_TYPE, **retry_headers(error)},
     )
     if error.kind in ("authentication", "permission", "too_large"):
         response.force_close()
@@ -171,8 +173,8 @@ def _admit(request: web.Request) -> None:
     _check_host(request, server)
     _check_origin(request, server)
     keys = generation.keys
-    path = request.path
-    if request.method == hdrs.METH_OPTIONS or path in OPEN_PATHS or path.startswith(DASHBOARD):
+    door = door_of(request)
+    if request.method == hdrs.METH_OPTIONS or door in OPEN_PATHS or door.startswith(DASHBOARD):
         request[KEY_ID] = ""
         return
     request[KEY_ID] = keys.check(*presented(request.headers)) if keys else ""

@@ -10,7 +10,7 @@ from sfbridge.core.statistics import Stats
 from sfbridge.emulation import REPAIRS
 from sfbridge.gateway import Gateway
 
-from .chat import JSON_TYPE
+from .hall import JSON_TYPE
 from .keys import CLOCK, GENERATION, METRICS, RUNNING, STATISTICS
 
 _encode = msgspec.json.Encoder().encode

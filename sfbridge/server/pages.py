@@ -16,8 +16,7 @@ from sfbridge.wire import catalogue
 from sfbridge.wire.anthropic.decode import decode_count
 from sfbridge.wire.anthropic.encode import count_body
 
-from .chat import JSON_TYPE
-from .hall import PROBES, read_json
+from .hall import JSON_TYPE, PROBES, read_json
 from .keys import CONVERSATIONS, DRAINING, GENERATION, JOURNAL, RELOADING, WIRE
 
 _json = msgspec.json.Encoder()

@@ -9,6 +9,8 @@ from aiohttp import web
 from sfbridge.wire import WIRES, openai_embeddings
 from sfbridge.wire.base import Wire
 
+from .paths import door_of
+
 _BY_NAME: Final = {wire.name: wire for wire in WIRES}
 OPENAI: Final = _BY_NAME["openai_chat"]
 ANTHROPIC: Final = _BY_NAME["anthropic"]
@@ -23,6 +25,9 @@ _BY_ROUTE: Final = {
 def wire_of(request: web.Request) -> Wire:
     """The wire of the request's path; the Anthropic one for its prefix or its version header."""
     path = request.path
+    if wire := _BY_ROUTE.get(path):
+        return wire
+    path = door_of(request) or path
     if wire := _BY_ROUTE.get(path):
         return wire
     if (
