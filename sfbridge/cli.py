@@ -6,17 +6,20 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import secrets
 import signal
 import sys
 from collections.abc import Sequence
+from getpass import getpass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from . import __version__, log
-from .config import Config, ConfigError, load, secrets_of, section
+from .config import LEAST_SECRET, Config, ConfigError, load, secrets_of, section
 from .core.errors import GatewayError
+from .policy.hashes import SALT_BYTES, hashed
 
 _log = logging.getLogger("sfbridge")
 
@@ -47,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     explaining.add_argument("request_id", help="the x-request-id of its answer")
     _serve_options(explaining, default=False)
     explaining.set_defaults(run=explain_turn)
+    hashing = commands.add_parser(
+        "hash-key", help="make the secret_hash of an API key, for [keys] in config.toml"
+    )
+    hashing.add_argument("--new", action="store_true", help="make a new key, too, and print it")
+    hashing.set_defaults(run=hash_key)
     sandbox = commands.add_parser(
         "sandbox", help="run only the sandbox org, a Salesforce org in miniature"
     )
@@ -141,6 +149,21 @@ def explain_turn(arguments: argparse.Namespace) -> int:
     from .client import explanation
 
     print(explanation(_configuration(arguments), arguments.request_id))
+    return 0
+
+
+def hash_key(arguments: argparse.Namespace) -> int:
+    """Print what stands for a key in the configuration; the key itself is read from the terminal or standard input."""
+    if arguments.new:
+        secret = f"sk-sfbridge-{secrets.token_urlsafe(24)}"
+        print(f"key:         {secret}")
+    elif sys.stdin.isatty():
+        secret = getpass("API key: ")
+    else:
+        secret = sys.stdin.readline().rstrip("\r\n")
+    if len(secret) < LEAST_SECRET:
+        raise ConfigError(f"a key needs at least {LEAST_SECRET} characters")
+    print(f'secret_hash = "{hashed(secret, secrets.token_bytes(SALT_BYTES))}"')
     return 0
 
 

@@ -8,7 +8,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
-from .config import Config, ConfigError
+from .config import Config, ConfigError, clients
 
 
 def address(config: Config) -> str:
@@ -31,7 +31,7 @@ def explanation(config: Config, request_id: str) -> str:
 
 def _get(config: Config, path: str) -> dict[str, Any]:
     base = address(config)
-    key = next(iter(config.keys.values()), "")
+    key = next((key.secret for key in clients(config).values() if key.secret), "")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         # a proxy of the environment has no business with loopback

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -37,6 +38,8 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     max_body        bytes of a request body (the Anthropic API allows 32 MB)
     shutdown_grace  seconds that open answers get to finish when the server is told to stop
+    keys_file       further keys, as under [keys]; a file that only its owner can read
+    open_metrics    /metrics answers without a key, for scrapers that have none
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +48,24 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allowed_origins: tuple[str, ...] = ()
     max_body: int = 32 * 1024 * 1024
     shutdown_grace: float = 10.0
+    keys_file: str = ""
+    open_metrics: bool = False
+
+
+class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One client's key, and what it may do; written as plain text it is only the secret.
+
+    secret_hash  instead of `secret`, as `python -m sfbridge hash-key` prints it
+    models       names that it may ask for, with * and ?; none: every model
+    in_flight, requests_per_minute, tokens_per_minute   0: no limit
+    """
+
+    secret: str = ""
+    secret_hash: str = ""
+    models: tuple[str, ...] = ()
+    in_flight: int = 0
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
 
 
 class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,7 +187,7 @@ def _sandbox_upstream() -> dict[str, dict[str, Any]]:
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration. `keys` maps a name to a secret; none means open, on loopback only."""
+    """The whole configuration. `keys` maps a name to a secret or a Key; none means open, on loopback only."""
 
     server: Server = Server()
     stream: Stream = Stream()
@@ -177,7 +198,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     journal: Journal = Journal()
     sessions: Sessions = Sessions()
     log: Log = Log()
-    keys: dict[str, str] = {}
+    keys: dict[str, str | Key] = {}
     upstream: dict[str, dict[str, Any]] = field(default_factory=_sandbox_upstream)
     sandbox: dict[str, Any] = {}
     pruning: dict[str, Any] = {}
@@ -202,6 +223,7 @@ def load(
         if not found or "." not in dotted:
             raise ConfigError(f"--set {item}: write it as section.key=value")
         _put(tables, dotted.strip().split("."), value, f"--set {dotted}")
+    _add_keys(tables)
     config = section(tables, Config, "")
     _check(config)
     return config
@@ -238,6 +260,23 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
+def _add_keys(tables: dict[str, Any]) -> None:
+    """Put the keys of server.keys_file beside those of [keys]."""
+    server, keys = tables.get("server", {}), tables.setdefault("keys", {})
+    name = server.get("keys_file", "") if isinstance(server, dict) else ""
+    if not isinstance(name, str) or not name or not isinstance(keys, dict):
+        return  # a wrong type is told when the whole is converted
+    path = Path(name).expanduser()
+    found = _read(path)
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise ConfigError(
+            f"server.keys_file: others than its owner can read {path}; close it with chmod 600"
+        )
+    for twice in found.keys() & keys.keys():
+        raise ConfigError(f"keys.{twice}: it is in {path} and in the configuration; remove one")
+    keys |= found
+
+
 def _put(tables: dict[str, Any], keys: list[str], value: str, origin: str) -> None:
     """Set one key; a table on the way is made, a value on the way is a fault of `origin`."""
     table = tables
@@ -246,7 +285,8 @@ def _put(tables: dict[str, Any], keys: list[str], value: str, origin: str) -> No
         if not isinstance(inner, dict):
             raise ConfigError(f"{origin}: {key} is a value, not a section")
         table = inner
-    plain = keys[0] == "keys" or "secret" in keys[-1] or "key" in keys[-1]
+    whole_key = keys[0] == "keys" and len(keys) == 2
+    plain = whole_key or "secret" in keys[-1] or "key" in keys[-1]
     table[keys[-1]] = value if plain else _value(value, origin)
 
 
@@ -284,6 +324,8 @@ _LEAST: Final = {
     "output.floor": 0,
 }
 MOST_PORT: Final = 65535
+# characters of an API key
+LEAST_SECRET: Final = 8
 
 
 def _check(config: Config) -> None:
@@ -303,14 +345,31 @@ def _check(config: Config) -> None:
         raise ConfigError("output.reserve: it is a part of the window, so less than 1")
     if not config.upstream:
         raise ConfigError("upstream: at least one [upstream.<name>] section is needed")
-    for name, secret in config.keys.items():
-        if len(secret) < 8:
-            raise ConfigError(f"keys.{name}: a key needs at least 8 characters")
+    for name, client in clients(config).items():
+        _check_key(name, client)
+
+
+def clients(config: Config) -> dict[str, Key]:
+    """Every key by the name of its client."""
+    return {
+        name: Key(secret=key) if isinstance(key, str) else key for name, key in config.keys.items()
+    }
+
+
+def _check_key(name: str, key: Key) -> None:
+    if bool(key.secret) == bool(key.secret_hash):
+        raise ConfigError(f"keys.{name}: it needs a secret or a secret_hash, and not both")
+    if key.secret and len(key.secret) < LEAST_SECRET:
+        raise ConfigError(f"keys.{name}: a key needs at least {LEAST_SECRET} characters")
+    for limit in ("in_flight", "requests_per_minute", "tokens_per_minute"):
+        if getattr(key, limit) < 0:
+            raise ConfigError(f"keys.{name}.{limit}: it must be at least 0")
 
 
 def secrets_of(config: Config) -> Iterator[str]:
     """Every secret of the configuration, those in files included where they can be read."""
-    yield from config.keys.values()
+    for key in clients(config).values():
+        yield from filter(None, (key.secret, key.secret_hash))
     yield from _secret_values(config.upstream)
 
 
@@ -331,5 +390,9 @@ def is_secret(key: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server bound to `host`."""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    """Whether only this machine can reach a server bound to `host`. A name that merely looks like an address is not
+    trusted: it may lead anywhere."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

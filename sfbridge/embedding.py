@@ -39,7 +39,7 @@ class Embeddings:
 
     async def vectors(self, exchange: Exchange, request: EmbeddingRequest) -> Vectors:
         """All vectors, in the order of the texts; nothing less. Raises GatewayError."""
-        target, embedder = self._found(request.model)
+        target, embedder = self._found(request.model, request.caller.key_id)
         exchange.aimed = target
         family = family_of(target.model)
         weights = [estimate_text(text, family) for text in request.texts]
@@ -79,8 +79,9 @@ class Embeddings:
         if len(self._most) > _MOST_LEARNT:
             self._most.popitem(last=False)
 
-    def _found(self, model: str) -> tuple[Target, Embedder]:
+    def _found(self, model: str, key: str) -> tuple[Target, Embedder]:
         target = self._planner.routes.target(model)
+        self._planner.permit(target, key)
         upstream = self._planner.backs[target.upstream].upstream
         if target.card.kind == "chat":
             message = f"The model {model} chats and makes no embeddings."
@@ -88,7 +89,7 @@ class Embeddings:
             message = f"The upstream {target.upstream} makes no embeddings."
         else:
             return target, upstream
-        others = [c.id for c in self._planner.routes.cards() if c.kind == "embeddings"]
+        others = [c.id for c in self._planner.cards(key) if c.kind == "embeddings"]
         hint = f" These make them: {', '.join(others[:5])}." if others else ""
         raise GatewayError("invalid_request", message + hint, param="model", retriable=False)
 

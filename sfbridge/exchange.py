@@ -14,7 +14,7 @@ from .core.request import ChatRequest, Shape, Tool, text_of
 from .core.stream import Activity, Usage
 from .emulation import Dressed, Fault, PlannedCall
 from .emulation.turn import Turn
-from .policy.estimate import estimate, family_of
+from .policy.estimate import estimate, estimate_text, family_of
 from .policy.fitting import Fitted
 from .policy.names import another
 from .policy.routing import Target
@@ -140,6 +140,17 @@ class Exchange:
     def target(self) -> Target | None:
         """Who is asked, once that is known: by plan, or where nothing is planned, as with embeddings, by name."""
         return self.plan.target if self.plan is not None else self.aimed
+
+    @property
+    def tokens(self) -> int:
+        """What the turn came to: as reported, else estimated; 0 while no upstream has taken it."""
+        used, plan = self.usage, self.plan
+        if used.output is not None:
+            return sum(n or 0 for n in (used.input, used.cache_read, used.cache_write, used.output))
+        if plan is None or "accepted" not in self._marks:
+            return 0
+        said = estimate_text("".join(self.answered), plan.family)
+        return plan.prompt_tokens * (self.rounds + 1) + said
 
     @property
     def ignored(self) -> tuple[str, ...]:

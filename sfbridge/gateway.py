@@ -74,7 +74,7 @@ class Gateway:
     async def count(self, request: ChatRequest) -> int:
         """The tokens of a prompt as the upstream would be sent it, estimated and never 0; with an upstream that
         cannot say at once what it can do, as one without any abilities would be sent it."""
-        target = self.planner.targets(request.model)[0]
+        target = self.planner.targets(request.model, request.caller.key_id)[0]
         try:
             async with asyncio.timeout(_COUNT_PATIENCE):
                 upstream = self.planner.backs[target.upstream].upstream
@@ -87,7 +87,7 @@ class Gateway:
         self, exchange: Exchange, request: ChatRequest, make_id: Callable[[int], str]
     ) -> AsyncGenerator[list[Event]]:
         """Batches of events of one whole answer, or GatewayError at any point."""
-        targets = list(self.planner.targets(request.model))
+        targets = list(self.planner.targets(request.model, request.caller.key_id))
         while True:
             target, spoken = targets.pop(0), False
             try:

@@ -10,12 +10,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .core.errors import GatewayError
-from .core.model import Capabilities
+from .core.model import Capabilities, ModelCard
 from .core.request import ChatRequest, TextPart, ToolResult
 from .emulation import Dressed, ask_shape, dress
 from .exchange import Plan
 from .policy.estimate import estimate, family_of
 from .policy.fitting import Fitted, fit
+from .policy.limits import Permits
 from .policy.mirrored import without_mirrored
 from .policy.prefix import conversation_key, trail, where_broke
 from .policy.pruning import Measure, Memory, Pruning, prune
@@ -71,11 +72,13 @@ class Planner:
         backs: Mapping[str, Back],
         roster: Roster,
         *,
+        permits: Permits,
         mark_key: bytes,
         numbers: Numbers,
         learned: Learned,
     ) -> None:
         self.backs = backs
+        self.permits = permits
         self._roster = roster
         self._mark_key = mark_key
         self._numbers = numbers
@@ -88,13 +91,17 @@ class Planner:
         """The names that hold now."""
         return self._roster.routes
 
-    def targets(self, model: str) -> tuple[Target, ...]:
-        """Who answers, and who else if the first cannot. Raises GatewayError for a model that cannot chat."""
+    def targets(self, model: str, key: str) -> tuple[Target, ...]:
+        """Who answers, and who else if the first cannot. Raises GatewayError for a model that cannot chat, and for
+        one that the key may not use."""
         try:
             found = self.routes.targets(model)
         except GatewayError:
             self._roster.missed()
             raise
+        if self.permits.restricts(key):
+            self.permit(found[0], key)
+            found = tuple([target for target in found if self._permitted(target, key)])
         if found[0].card.kind == "embeddings":
             raise GatewayError(
                 "invalid_request",
@@ -102,6 +109,33 @@ class Planner:
                 param="model",
             )
         return found
+
+    def cards(self, key: str) -> tuple[ModelCard, ...]:
+        """The model list, as far as the key may use it."""
+        routes = self.routes
+        if not self.permits.restricts(key):
+            return routes.cards()
+        return tuple([c for c in routes.cards() if self._permitted(routes.listed(c.id), key)])
+
+    def card(self, model: str, key: str) -> ModelCard:
+        """What is known of a model. Raises GatewayError for one that is unknown, or that the key may not use."""
+        found = self.routes.listed(model)
+        self.permit(found, key)
+        return found.card
+
+    def permit(self, target: Target, key: str) -> None:
+        """Raises GatewayError `permission` when the key may not use this model."""
+        if not self._permitted(target, key):
+            raise GatewayError(
+                "permission",
+                f"The key {key!r} may not use this model; GET /v1/models lists those that it may use.",
+                param="model",
+                code="model_not_allowed",
+                retriable=False,
+            )
+
+    def _permitted(self, target: Target, key: str) -> bool:
+        return self.permits.allows(key, self.routes.known_as(target))
 
     def plan(
         self, request: ChatRequest, target: Target, can: Capabilities, *, whole: bool = False

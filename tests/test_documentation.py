@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sfbridge.config import Config
+from sfbridge.config import Config, Key
 from sfbridge.sandbox import SandboxSettings, create_org
 from sfbridge.sandbox.faults import fault_of
 from sfbridge.server.app import create_app
@@ -26,6 +26,7 @@ TABLES = {
         name: getattr(_CONFIG, name)
         for name in ("server", "stream", "http", "models", "tools", "journal", "sessions", "log")
     },
+    "keys.n8n": Key(),
     "upstream.salesforce": Settings(),
     "upstream.claude": ClaudeSettings(),
     "upstream.lingma": LingmaSettings(),
@@ -150,6 +151,7 @@ def test_defaults_in_the_configuration_file_are_the_defaults() -> None:
         "upstream.claude": {"kind"},
         "upstream.lingma": {"kind", "source", "instances", "in_flight"},
         "sandbox": {"enabled", "port"},
+        "keys.n8n": {"secret_hash"},
     }
     wrong, seen = [], 0
     for section, table in TABLES.items():
@@ -170,6 +172,7 @@ def test_every_setting_is_in_the_configuration_file() -> None:
         "models": {"aliases"},
         "upstream.salesforce": {"models"},
         "upstream.claude": {"models"},
+        "keys.n8n": {"secret"},
     }
     missing = [
         f"{section}.{key}"

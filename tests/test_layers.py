@@ -39,7 +39,7 @@ ALLOWED = {
         "asking", "embedding", "exchange", "gateway", "planning", "roster", "sandbox",
     },
     "client": {"config"},
-    "cli": {"client", "config", "log", "core", "server", "sandbox"},
+    "cli": {"client", "config", "log", "core", "policy", "server", "sandbox"},
     "__main__": {"cli"},
     "__init__": set(),
 }  # fmt: skip

@@ -60,6 +60,19 @@ class GateState(Struct, frozen=True, kw_only=True):
     late: int
 
 
+class QuotaState(Struct, frozen=True, kw_only=True):
+    """What an API key uses: its limits (0: none), turns under way, requests and tokens of the last minute (those of
+    running turns estimated), and requests refused since the start."""
+
+    in_flight_limit: int
+    requests_per_minute: int
+    tokens_per_minute: int
+    in_flight: int
+    requests: int
+    tokens: int
+    refused: int
+
+
 class Stats(Struct, frozen=True, kw_only=True):
     """The whole answer. Names of models that no upstream lists are counted as "other".
 
@@ -79,5 +92,6 @@ class Stats(Struct, frozen=True, kw_only=True):
     models: dict[str, Share]
     keys: dict[str, Share]
     gates: dict[str, GateState]
+    quotas: dict[str, QuotaState]
     refusals: dict[str, int]
     counters: dict[str, int]

@@ -86,6 +86,9 @@ class Routes:
         self._labels: dict[tuple[str, str], str] = {}
         for upstream, card in cards:
             self._labels.setdefault((upstream, card.target), card.id)
+        self._known_as: dict[tuple[str, str], list[str]] = {}
+        for name, way in self._ways.items():
+            self._know(name, way)
         self._upstreams = {upstream.lower(): upstream for upstream, _ in cards}
         self._pass_to = next(
             (upstream for upstream, card in cards if card.target.startswith(_PASS_PREFIX)), None
@@ -95,6 +98,8 @@ class Routes:
         named = self._resolved([name for name in aliases if "*" not in name])
         self._ways |= {name.lower(): way for name, way in named.items()}
         self._cards = _cards(cards, named)
+        for name, way in (*patterns.items(), *named.items()):
+            self._know(name, way)
         self._ways |= self._shipped()
         self._default = self._default_target(default) if default and not strict else None
         if self._default is not None:
@@ -131,12 +136,27 @@ class Routes:
         """The model list: each id once, the configuration's own names among them."""
         return self._cards
 
-    def card(self, model: str) -> ModelCard:
-        """What is known of `model`; the default does not stand in here. Raises like `target`."""
+    def listed(self, model: str) -> Target:
+        """Who has this name; the default does not stand in here. Raises like `target`."""
         found = self._find(model)
         if found is None:
             raise self._unknown(model)
-        return found[0].card
+        return found[0]
+
+    def card(self, model: str) -> ModelCard:
+        """What is known of `model`. Raises like `listed`."""
+        return self.listed(model).card
+
+    def known_as(self, target: Target) -> tuple[str, ...]:
+        """The names of a model: its upstream's and the configuration's, and `<upstream>/<model>`. Names that lead to
+        it for want of another model are not its own."""
+        upstream, model = target.upstream, target.model
+        names = self._known_as.get((upstream, model), (model,))
+        return (*names, f"{upstream}/{model}", f"{upstream}/{target.card.id}")
+
+    def _know(self, name: str, way: Way) -> None:
+        for target in way:
+            self._known_as.setdefault((target.upstream, target.model), []).append(name)
 
     def _led(self, model: str) -> Way | None:
         found = self._find(model)

@@ -7,6 +7,7 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from typing import Final
 
 from aiohttp import web
 
@@ -15,10 +16,11 @@ from sfbridge.state.clock import Clock, SystemClock
 from sfbridge.state.contexts import Contexts
 from sfbridge.state.counters import Counters
 from sfbridge.state.database import Database
-from sfbridge.state.gates import Gates
+from sfbridge.state.gates import Gate, Gates, Passage
 from sfbridge.state.journal import Journal
 from sfbridge.state.keeper import Keeper
 from sfbridge.state.learning import Learned
+from sfbridge.state.quotas import Quotas
 from sfbridge.state.running import Running
 from sfbridge.state.sessions import MIGRATIONS, Limits
 from sfbridge.state.sessions import Sessions as Store
@@ -33,12 +35,14 @@ from .generation import Generation, Generations
 from .hall import hall
 from .keys import (
     CLOCK,
+    COMPARING,
     CONVERSATIONS,
     DRAINING,
     GENERATIONS,
     IDS,
     JOURNAL,
     METRICS,
+    QUOTAS,
     RELOADING,
     RUNNING,
     STATISTICS,
@@ -51,6 +55,9 @@ from .reloading import Reloading
 from .visitors import Visitors
 
 _log = logging.getLogger("sfbridge.server")
+
+# Slow comparisons of unknown keys: whoever guesses keys waits for himself.
+_COMPARING: Final = Passage(in_flight=1, queue=32, queue_seconds=10)
 
 
 def create_app(
@@ -67,6 +74,8 @@ def create_app(
     app[VISITORS] = Visitors()
     app[JOURNAL] = Journal(config.journal.keep)
     app[RUNNING] = Running()
+    app[QUOTAS] = Quotas(app[CLOCK].now)
+    app[COMPARING] = Gate("the key check", app[CLOCK], _COMPARING)
     app[STATISTICS] = Statistics(app[CLOCK])
     app[IDS] = random.Random(secrets.token_bytes(32))
     app.add_routes(
@@ -105,6 +114,7 @@ async def _open(
     lasting = Lasting(
         clock=clock,
         gates=Gates(clock),
+        quotas=app[QUOTAS],
         counters=Counters(),
         contexts=Contexts(),
         learned=Learned(),
@@ -117,7 +127,7 @@ async def _open(
     first = Generation(config, await opened(config, lasting, await embedded.url(config)))
     generations = await stack.enter_async_context(Generations(first, lasting, keeper.spawn))
     app[GENERATIONS] = generations
-    app[METRICS] = Metrics(app[STATISTICS], app[RUNNING], lasting.gates, lasting.counters)
+    app[METRICS] = Metrics(app[STATISTICS], app[RUNNING], lasting)
     keeper.spawn("sessions", app[CONVERSATIONS].sweep())
     app[RELOADING] = Reloading(generations, embedded, reread)
 

@@ -16,6 +16,7 @@ from sfbridge.core.stream import Event, Finished
 from sfbridge.exchange import Exchange
 from sfbridge.wire.base import Asked, Reply, Wire
 
+from .charging import Charged, weight
 from .conversations import HEADER, OpenTurn
 from .event_stream import EventStream
 from .hall import Handler, answer_headers, read_json
@@ -50,10 +51,10 @@ def door(wire: Wire) -> Handler:
 async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamResponse:
     exchange, app = request[EXCHANGE], request.app
     wants_stream = asked.request.stream
-    request[ASKED] = neutral = _identified(request, asked.request)
+    request[ASKED] = neutral = identified(request, asked.request)
     app[RUNNING].begin(exchange.id, partial(exchange.glimpse, wire.name, neutral))
     # an unknown model is told at once, whatever state the upstream is in
-    request[GENERATION].gateway.planner.targets(neutral.model)
+    request[GENERATION].gateway.planner.targets(neutral.model, request[KEY_ID])
     reply = Reply(
         id=wire.answer_prefix + exchange.id.removeprefix("req_"),
         created=int(app[CLOCK].wall()),
@@ -69,15 +70,16 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
         )
     try:
         request[ASKED] = turn.request
-        if neutral.stream:
-            return await _stream(request, wire, turn, reply)
-        exchange.forced_json = wants_stream
-        return await _fold(request, wire, turn, reply)
+        with Charged(request, partial(weight, turn.request)):
+            if neutral.stream:
+                return await _stream(request, wire, turn, reply)
+            exchange.forced_json = wants_stream
+            return await _fold(request, wire, turn, reply)
     finally:
         turn.close()
 
 
-def _identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
+def identified(request: web.Request, asked: ChatRequest) -> ChatRequest:
     """The request with its key's name, and without a stream where this client cannot read one."""
     key = request[KEY_ID]
     forced = request[GENERATION].config.stream.force_json

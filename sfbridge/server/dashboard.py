@@ -20,7 +20,7 @@ from sfbridge.config import is_loopback
 from sfbridge.core.errors import GatewayError
 
 from .board import look, story
-from .hall import DASHBOARD, JSON_TYPE, read_json
+from .hall import DASHBOARD, JSON_TYPE, name_of, read_json
 from .keys import CLOCK, DRAINING, GENERATION, GENERATIONS, JOURNAL, RUNNING, VISITORS, WIRE
 
 COOKIE: Final = "sfbridge_dashboard"
@@ -115,7 +115,7 @@ async def enter(request: web.Request) -> web.Response:
         entering = _entering.decode(await read_json(request, request[WIRE]))
     except msgspec.MsgspecError as error:
         raise GatewayError("invalid_request", f"The key is not readable: {error}") from None
-    request[GENERATION].keys.check(entering.key)
+    await name_of(request, entering.key)
     response = _json(b"{}")
     response.set_cookie(
         COOKIE, request.app[VISITORS].enter(), path=DASHBOARD, httponly=True, samesite="Strict"

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from sfbridge.core.request import Caller
 from sfbridge.wire import openai_embeddings
 
+from .charging import Charged, weight
 from .hall import JSON_TYPE, read_json
 from .keys import ASKED, DRAINING, EXCHANGE, GENERATION, KEY_ID, RUNNING, WIRE
 
@@ -21,7 +22,7 @@ async def door(request: web.Request) -> web.Response:
     exchange = request[EXCHANGE]
     look = partial(exchange.glimpse, openai_embeddings.NAME, wanted)
     request.app[RUNNING].begin(exchange.id, look)
-    with request.app[DRAINING].interruptible():
+    with Charged(request, partial(weight, wanted)), request.app[DRAINING].interruptible():
         found = await request[GENERATION].embeddings.vectors(exchange, wanted)
     data = openai_embeddings.body(found, wanted.model, packed=asked.packed)
     return web.Response(body=data, headers={"Content-Type": JSON_TYPE})

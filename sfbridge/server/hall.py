@@ -21,7 +21,19 @@ from sfbridge.policy.limits import presented
 from sfbridge.wire.base import Wire
 
 from .conversations import HEADER
-from .keys import BODY, CLOCK, EXCHANGE, GENERATION, GENERATIONS, IDS, KEY_ID, ORIGIN, SESSION, WIRE
+from .keys import (
+    BODY,
+    CLOCK,
+    COMPARING,
+    EXCHANGE,
+    GENERATION,
+    GENERATIONS,
+    IDS,
+    KEY_ID,
+    ORIGIN,
+    SESSION,
+    WIRE,
+)
 from .paths import door_of
 from .telling import said, told
 from .wires import wire_of
@@ -33,6 +45,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 JSON_TYPE: Final = "application/json; charset=utf-8"
 # Health and start-up probes: no key, because the clients that send them have none at that moment.
 PROBES: Final = ("/", "/api/hello", "/anthropic", "/anthropic/", "/anthropic/api/hello")
+METRICS_PATH: Final = "/metrics"
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", *PROBES})
 # Browsers cannot send a key with a page; these doors have a rule of their own.
 DASHBOARD: Final = "/dashboard/"
@@ -54,7 +67,7 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     request[GENERATION] = generation = app[GENERATIONS].now.enter()
     SAID.set(partial(said, request))
     try:
-        _admit(request)
+        await _admit(request)
         if request.method == hdrs.METH_OPTIONS:
             response: web.StreamResponse = _preflight(request)
         else:
@@ -167,17 +180,40 @@ def _from_http(request: web.Request, error: web.HTTPException) -> GatewayError:
 # ---- who may enter
 
 
-def _admit(request: web.Request) -> None:
+async def _admit(request: web.Request) -> None:
     generation = request[GENERATION]
     server = generation.config.server
     _check_host(request, server)
     _check_origin(request, server)
-    keys = generation.keys
-    door = door_of(request)
-    if request.method == hdrs.METH_OPTIONS or door in OPEN_PATHS or door.startswith(DASHBOARD):
+    keys, door = generation.keys, door_of(request)
+    open_door = door in OPEN_PATHS or door.startswith(DASHBOARD)
+    open_door = open_door or (door == METRICS_PATH and server.open_metrics)
+    if not keys or open_door or request.method == hdrs.METH_OPTIONS:
         request[KEY_ID] = ""
         return
-    request[KEY_ID] = keys.check(*presented(request.headers)) if keys else ""
+    request[KEY_ID] = await name_of(request, *presented(request.headers))
+
+
+async def name_of(request: web.Request, *sent: str) -> str:
+    """The name of the first of these that is a key. Raises GatewayError `authentication`.
+
+    Where keys are hashed, one that was not seen before is compared in a thread, one at a time.
+    """
+    keys = request[GENERATION].keys
+    name = keys.known(*sent)
+    if name is not None:
+        return name
+    async with request.app[COMPARING].ticket(request.remote or ""):
+        name = keys.known(*sent)  # meanwhile another request may have brought the same key
+        if name is not None:
+            return name
+        comparing = asyncio.ensure_future(asyncio.to_thread(keys.compare, *sent))
+        try:
+            return keys.learn(await asyncio.shield(comparing), *sent)
+        except asyncio.CancelledError:
+            # a thread cannot be stopped, so its place stays taken
+            await asyncio.wait([comparing])
+            raise
 
 
 def _check_host(request: web.Request, server: Server) -> None:

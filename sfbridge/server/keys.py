@@ -11,7 +11,9 @@ from sfbridge.core.embedding import EmbeddingRequest
 from sfbridge.core.request import ChatRequest
 from sfbridge.exchange import Exchange
 from sfbridge.state.clock import Clock
+from sfbridge.state.gates import Gate
 from sfbridge.state.journal import Journal
+from sfbridge.state.quotas import Quotas
 from sfbridge.state.running import Running
 from sfbridge.state.statistics import Statistics
 from sfbridge.wire.base import Wire
@@ -29,6 +31,9 @@ RELOADING: Final = web.AppKey("reloading", Reloading)
 # names requests apart; no secret hangs on it, and asking the kernel each time costs 45 us here
 IDS: Final = web.AppKey("ids", Random)
 JOURNAL: Final = web.AppKey("journal", Journal)
+QUOTAS: Final = web.AppKey("quotas", Quotas)
+# before slow comparisons of keys that were not seen before
+COMPARING: Final = web.AppKey("comparing", Gate)
 RUNNING: Final = web.AppKey("running", Running)
 STATISTICS: Final = web.AppKey("statistics", Statistics)
 METRICS: Final = web.AppKey("metrics", Metrics)

@@ -20,11 +20,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from sfbridge import __version__
-from sfbridge.core.statistics import GateState
-from sfbridge.state.counters import Counters
-from sfbridge.state.gates import Gates
+from sfbridge.core.statistics import GateState, QuotaState
 from sfbridge.state.running import Running
 from sfbridge.state.statistics import BOUNDS, Histogram, Labels, Series, Statistics
+
+from .opening import Lasting
 
 _BOUNDS: Final = (*map(str, BOUNDS), "+Inf")
 
@@ -80,16 +80,28 @@ _LEVELS: Final = (
 )
 
 
+class _Use(NamedTuple):
+    name: str
+    words: str
+    of: Callable[[QuotaState], int]
+    kind: type[GaugeMetricFamily] | type[CounterMetricFamily]
+
+
+_USES: Final = (
+    _Use("in_flight", "Turns of a key under way", lambda k: k.in_flight, GaugeMetricFamily),
+    _Use("requests", "Requests of the last minute", lambda k: k.requests, GaugeMetricFamily),
+    _Use("tokens", "Tokens of the last minute", lambda k: k.tokens, GaugeMetricFamily),
+    _Use("refused", "Requests beyond a key's limits", lambda k: k.refused, CounterMetricFamily),
+)
+
+
 class Metrics(Collector):
     """One application's metrics, in a registry of its own."""
 
-    def __init__(
-        self, statistics: Statistics, running: Running, gates: Gates, counters: Counters
-    ) -> None:
+    def __init__(self, statistics: Statistics, running: Running, lasting: Lasting) -> None:
         self._statistics = statistics
         self._running = running
-        self._gates = gates
-        self._counters = counters
+        self._lasting = lasting
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -115,14 +127,23 @@ class Metrics(Collector):
         yield from _totals(series)
         yield from _spans(series)
         yield from self._levels()
+        yield from self._used()
         yield from self._words()
 
     def _levels(self) -> Iterator[Metric]:
-        states = [(gate.name, gate.state()) for gate in self._gates.all()]
+        states = [(gate.name, gate.state()) for gate in self._lasting.gates.all()]
         for level in _LEVELS:
             family = level.kind(f"sfbridge_{level.name}", level.words, labels=("upstream",))
             for name, state in states:
                 family.add_metric((name,), level.of(state))
+            yield family
+
+    def _used(self) -> Iterator[Metric]:
+        states = self._lasting.quotas.states()
+        for use in _USES:
+            family = use.kind(f"sfbridge_key_{use.name}", use.words, labels=("key",))
+            for name, state in states.items():
+                family.add_metric((name,), use.of(state))
             yield family
 
     def _words(self) -> Iterator[Metric]:
@@ -137,7 +158,7 @@ class Metrics(Collector):
         findings = CounterMetricFamily(
             "sfbridge_findings", "Corrections and findings by name", labels=("name",)
         )
-        for name, number in self._counters.snapshot().items():
+        for name, number in self._lasting.counters.snapshot().items():
             findings.add_metric((name,), number)
         yield findings
 

@@ -10,8 +10,8 @@ from sfbridge.core.statistics import Stats
 from sfbridge.emulation import REPAIRS
 from sfbridge.gateway import Gateway
 
-from .hall import JSON_TYPE
-from .keys import CLOCK, GENERATION, METRICS, RUNNING, STATISTICS
+from .hall import JSON_TYPE, METRICS_PATH
+from .keys import CLOCK, GENERATION, METRICS, QUOTAS, RUNNING, STATISTICS
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,6 +35,7 @@ def statistics_of(app: web.Application, gateway: Gateway) -> Stats:
         models=found.shares("model"),
         keys=found.shares("key"),
         gates={name: back.gate.state() for name, back in gateway.planner.backs.items()},
+        quotas=app[QUOTAS].states(),
         refusals=refusals,
         counters={**totals, "json_repair_total": repairs},
     )
@@ -55,4 +56,4 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 def routes() -> list[web.RouteDef]:
-    return [web.get("/v1/sfbridge/stats", stats), web.get("/metrics", metrics)]
+    return [web.get("/v1/sfbridge/stats", stats), web.get(METRICS_PATH, metrics)]

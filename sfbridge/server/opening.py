@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -16,11 +17,11 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from sfbridge import __version__
 from sfbridge.asking import Asking
-from sfbridge.config import Config, ConfigError, Http, Models, section
+from sfbridge.config import Config, ConfigError, Http, Key, Models, clients, section
 from sfbridge.embedding import Embeddings
 from sfbridge.gateway import Gateway
 from sfbridge.planning import Back, NativeCalls, Numbers, Planner
-from sfbridge.policy.limits import KeyRing
+from sfbridge.policy.limits import KeyRing, Permits
 from sfbridge.policy.pruning import Pruning
 from sfbridge.policy.routing import Routes, chat_default
 from sfbridge.roster import Listed, Roster
@@ -30,6 +31,7 @@ from sfbridge.state.counters import Counters
 from sfbridge.state.gates import Gate, Gates, Passage, check
 from sfbridge.state.keeper import Keeper
 from sfbridge.state.learning import Learned
+from sfbridge.state.quotas import Limits, Quotas
 from sfbridge.upstream import kind_of
 from sfbridge.upstream.base import Resources
 
@@ -39,6 +41,7 @@ class Lasting(NamedTuple):
 
     clock: Clock
     gates: Gates
+    quotas: Quotas
     counters: Counters
     contexts: Contexts
     learned: Learned
@@ -100,13 +103,22 @@ async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
         asking = Asking(clock=lasting.clock, jitter=random.random, counters=lasting.counters)
         for name, passage in common.items():
             lasting.gates.gate(name).adjust(passage)
+        lasting.quotas.adjust({name: _limits(key) for name, key in clients(config).items()})
         return Opened(keys, gateway, Embeddings(planner, asking), stack.pop_all())
+
+
+def _limits(key: Key) -> Limits:
+    return Limits(
+        in_flight=key.in_flight,
+        requests_per_minute=key.requests_per_minute,
+        tokens_per_minute=key.tokens_per_minute,
+    )
 
 
 def key_ring(config: Config) -> KeyRing:
     """Who may enter. Raises ConfigError."""
     try:
-        return KeyRing(tuple(config.keys.items()))
+        return KeyRing(clients(config), secrets.token_bytes(32))
     except ValueError as error:
         raise ConfigError(f"keys: {error}") from None
 
@@ -115,6 +127,7 @@ def _planner(config: Config, backs: dict[str, Back], roster: Roster, lasting: La
     return Planner(
         backs,
         roster,
+        permits=Permits(clients(config)),
         mark_key=installation_key(config),
         numbers=Numbers(
             rounds=config.tools.repair_rounds,
@@ -204,8 +217,8 @@ def installation_key(config: Config) -> bytes:
     digest = hashlib.blake2b(digest_size=32, person=b"sfbridge-mark")
     for text in _secrets(config.upstream):
         digest.update(text.encode() + b"\0")
-    for name, secret in sorted(config.keys.items()):
-        digest.update(f"{name}={secret}\0".encode())
+    for name, key in sorted(clients(config).items()):
+        digest.update(f"{name}={key.secret or key.secret_hash}\0".encode())
     return digest.digest()
 
 

@@ -16,8 +16,9 @@ from sfbridge.wire import catalogue
 from sfbridge.wire.anthropic.decode import decode_count
 from sfbridge.wire.anthropic.encode import count_body
 
+from .chat import identified
 from .hall import JSON_TYPE, PROBES, read_json
-from .keys import CONVERSATIONS, DRAINING, GENERATION, JOURNAL, RELOADING, WIRE
+from .keys import CONVERSATIONS, DRAINING, GENERATION, JOURNAL, KEY_ID, RELOADING, WIRE
 
 _json = msgspec.json.Encoder()
 _DEFAULT_PAGE = 20
@@ -30,7 +31,7 @@ def body_of(data: bytes, status: int = 200) -> web.Response:
 
 async def models(request: web.Request) -> web.Response:
     """The model list in the dialect of whoever asks."""
-    cards = request[GENERATION].gateway.planner.routes.cards()
+    cards = request[GENERATION].gateway.planner.cards(request[KEY_ID])
     if request[WIRE].name != "anthropic":
         return body_of(catalogue.openai_list(cards))
     query = request.query
@@ -54,7 +55,7 @@ def limit_of(query: Mapping[str, str]) -> int:
 
 async def model(request: web.Request) -> web.Response:
     name = request.match_info["model"]
-    card = request[GENERATION].gateway.planner.routes.card(name)
+    card = request[GENERATION].gateway.planner.card(name, request[KEY_ID])
     one = catalogue.anthropic_one if request[WIRE].name == "anthropic" else catalogue.openai_one
     return body_of(one(card, name=name))
 
@@ -62,7 +63,8 @@ async def model(request: web.Request) -> web.Response:
 async def count_tokens(request: web.Request) -> web.Response:
     """Our estimate of a prompt as the upstream would be sent it; no vendor here counts for us."""
     asked = decode_count(await read_json(request, request[WIRE]), request.headers)
-    return body_of(count_body(await request[GENERATION].gateway.count(asked.request)))
+    counted = await request[GENERATION].gateway.count(identified(request, asked.request))
+    return body_of(count_body(counted))
 
 
 async def healthz(_: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sfbridge.config import Config, ConfigError, is_loopback, load
+from sfbridge.config import Config, ConfigError, Key, clients, is_loopback, load
 
 
 def write(folder: Path, text: str) -> Path:
@@ -60,6 +60,10 @@ def test_environment_reaches_any_key(tmp_path: Path) -> None:
         ),
         ("[keys]\na = 'short'\n", "keys.a: a key needs at least 8"),
         ("[server]\nhost = '0.0.0.0'\n", "at least one key"),
+        ("[keys.a]\nmodels = ['x']\n", "keys.a: it needs a secret or a secret_hash"),
+        ("[keys.a]\nsecret = 'long-enough'\nsecret_hash = 'y'\n", "and not both"),
+        ("[keys.a]\nsecret = 'long-enough'\nin_flight = -1\n", "keys.a.in_flight: it must be"),
+        ("[keys.a]\nsecret = 'long-enough'\nrpm = 1\n", "there is no such key"),
         ("[server\n", "not valid TOML"),
         ("[models]\naliases = 3\n", "models.aliases: Expected `object`"),
     ],
@@ -99,6 +103,8 @@ def test_keys_open_other_addresses(tmp_path: Path) -> None:
         ("127.9.9.9", True),
         ("0.0.0.0", False),
         ("10.0.0.1", False),
+        ("", False),
+        ("127.0.0.1.example", False),
     ],
 )
 def test_loopback_is_recognised(host: str, local: bool) -> None:
@@ -147,3 +153,55 @@ def test_one_key_of_an_absent_table_keeps_the_defaults_of_the_others() -> None:
         "my_domain": "sandbox",
         "surface": "platform",
     }
+
+
+def keys_file(folder: Path, text: str, mode: int = 0o600) -> str:
+    path = folder / "keys.toml"
+    path.write_text(text)
+    path.chmod(mode)
+    return f"server.keys_file={path}"
+
+
+def test_keys_may_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
+    """Keys of keys_file count like those of [keys], also for opening other addresses."""
+    text = "laptop = 'long-enough'\n[n8n]\nsecret_hash = 'x'\nmodels = ['gpt-*']\n"
+    sets = [keys_file(tmp_path, text), "server.host=0.0.0.0", "keys.me=also-long-enough"]
+    found = clients(load(None, environ={}, sets=sets))
+    assert set(found) == {"laptop", "n8n", "me"}
+    assert found["n8n"].models == ("gpt-*",)
+    assert found["laptop"] == Key(secret="long-enough")
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [
+        ("a = 'long-enough'\n", 0o640, "chmod 600"),
+        ("a = 'long-enough'\n", 0o604, "chmod 600"),
+        ("me = 'long-enough'\n", 0o600, "keys.me: it is in"),
+        ("a = 'short'\n", 0o600, "keys.a: a key needs at least 8"),
+        ("a = [\n", 0o600, "not valid TOML"),
+    ],
+)
+def test_faulty_keys_files_stop_the_start(tmp_path: Path, text: str, mode: int, words: str) -> None:
+    """A file that others can read, or that says too little or too much, is refused in words."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, environ={}, sets=[keys_file(tmp_path, text, mode), "keys.me=also-long-enough"])
+    assert words in str(caught.value)
+    assert "long-enough" not in str(caught.value)
+
+
+def test_a_missing_keys_file_stops_the_start(tmp_path: Path) -> None:
+    """A server that was to have keys does not start without them."""
+    with pytest.raises(ConfigError, match="no such file"):
+        load(None, environ={}, sets=[f"server.keys_file={tmp_path / 'none.toml'}"])
+
+
+def test_limits_of_a_key_come_from_the_environment_too() -> None:
+    """Lists and numbers of a key's table are read as such, its secret as it is."""
+    environ = {
+        "SFBRIDGE_KEYS__N8N__SECRET": "[bracket-secret",
+        "SFBRIDGE_KEYS__N8N__MODELS": '["gpt-*"]',
+        "SFBRIDGE_KEYS__N8N__IN_FLIGHT": "3",
+    }
+    found = clients(load(None, environ=environ))["n8n"]
+    assert found == Key(secret="[bracket-secret", models=("gpt-*",), in_flight=3)

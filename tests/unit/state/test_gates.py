@@ -58,6 +58,7 @@ STEPS = st.lists(
         st.tuples(st.just("wait"), st.sampled_from([1.0, 10.0, SECONDS])),
         st.tuples(st.just("rush"), st.integers(1, 5)),
     ),
+    min_size=5,
     max_size=40,
 )
 
@@ -73,14 +74,14 @@ async def _schedule(steps: list[tuple[str, Any]], limit: int, queue: int) -> Non
     clock = HandClock()
     gate = gate_of(clock, limit, queue)
     visitors = Visitors(gate)
-    for step, what in steps:
+    for step, what in [("rush", limit + 2), *steps]:
         running = [n for n, task in visitors.tasks.items() if not task.done()]
         chosen = running[what % len(running)] if isinstance(what, int) and running else None
         match step:
             case "come":
                 visitors.come(what)
             case "rush":
-                for caller in "abcab"[:what]:
+                for caller in "abcab"[:what]:  # more than there are places
                     visitors.come(caller)
             case "leave" | "leave and cancel" if visitors.inside:
                 inside = sorted(visitors.inside)
