@@ -82,15 +82,11 @@ class _Run(Struct):
 def continue_from(turns: Sequence[KeptTurn], request: ChatRequest) -> Continuation:
     """The request as the next turn after these, which are one path through the session, at least one, the
     first turn first."""
-    stored = _runs([message for turn in turns for message in turn.messages])
-    sent = _runs(request.messages)
-    resent = _resent(turns, stored, sent)
-    if resent is not None:
-        place, start = resent
+    place, start = _known(turns, request.messages)
+    if place is not None:
         path, messages = turns[: place + 1], request.messages
     else:
-        start, path = _overlap(stored, sent), turns
-        messages = (*_history(turns, request.model), *request.messages[start:])
+        path, messages = turns, (*_history(turns, request.model), *request.messages[start:])
     prompt = next((turn.system for turn in reversed(path) if turn.system is not None), ())
     changed = bool(request.system) and _texts(request.system) != _texts(prompt)
     return Continuation(
@@ -99,6 +95,15 @@ def continue_from(turns: Sequence[KeptTurn], request: ChatRequest) -> Continuati
         system=request.system if changed else None,
         after=path[-1].id,
     )
+
+
+def _known(turns: Sequence[KeptTurn], messages: Sequence[Message]) -> tuple[int | None, int]:
+    """How many of the messages were said before, and the turn up to which they are all that was said."""
+    if all(message.role != "assistant" for message in messages):
+        return None, 0  # as nearly always: the client sends what is new
+    stored = _runs([message for turn in turns for message in turn.messages])
+    sent = _runs(messages)
+    return _resent(turns, stored, sent) or (None, _overlap(stored, sent))
 
 
 def _resent(
