@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 
 from sfbridge.core.embedding import Portion, Vectors
+from sfbridge.core.errors import GatewayError
 from sfbridge.core.model import Capabilities, Health, ModelCard
 from sfbridge.core.stream import Piece
 from sfbridge.upstream.base import Call, EmbeddingCall, Reception, Resources
@@ -19,7 +20,7 @@ from .connection import Accepted, Connection
 from .faults import Asked
 from .knobs import MOST_TEMPERATURE
 from .models import ModelRow, ModelTable, quoted, speaks_anthropic
-from .probe import Probe, Surface, announce
+from .probe import DOUBTFUL, Probe, Surface, announce
 from .settings import Org, Settings
 
 _log = logging.getLogger("sfbridge.upstream.salesforce")
@@ -81,7 +82,13 @@ class Salesforce:
         else:
             pieces = OneBatch(await _whole(surface, response, asked, call))
         self._proven = True
+        self._probe.prove()
         return pieces
+
+    def refused(self, error: GatewayError) -> None:
+        """Doubt the gateway of the settings when it refuses before it ever answered."""
+        if self._settings.surface == "gateway" and not self._proven and error.kind in DOUBTFUL:
+            self._probe.doubt()
 
     def portion(self, model: str) -> Portion:  # noqa: ARG002  # the same for all of an org
         return Portion(self._settings.embedding_batch, embeddings.MOST_TOKENS)
@@ -103,7 +110,8 @@ class Salesforce:
         if token is None:
             self._tokens.refresh()
         failure = self._tokens.failure or self._probe.failure
-        ready = surface is not None and self._tokens.issued
+        missing = surface is not None and self._probe.failure is not None
+        ready = surface is not None and self._tokens.issued and not missing
         if ready:
             summary = f"{self._org.host}, {surface} surface"
         else:
@@ -202,7 +210,11 @@ class _Conversation:
 
     async def __aenter__(self) -> Reception:
         surface, asked, self._accepted = await self._org.accepted(self._call)
-        response = await self._accepted.__aenter__()
+        try:
+            response = await self._accepted.__aenter__()
+        except GatewayError as error:
+            self._org.refused(error)
+            raise
         read = False
         try:
             self._pieces = await self._org.pieces(surface, asked, self._call, response)

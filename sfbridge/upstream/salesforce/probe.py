@@ -28,6 +28,8 @@ Surface = Literal["gateway", "platform"]
 _MODELS: Final = ("sfdc_ai__DefaultGPT4OmniMini", "sfdc_ai__DefaultBedrockAnthropicClaude46Sonnet")
 _MAX_OUTPUT: Final = 16
 _REFUSALS: Final = frozenset(("not_found", "upstream_refused"))
+# the same, and a new token that is refused: what an org says of a surface that it lacks
+DOUBTFUL: Final = frozenset((*_REFUSALS, "upstream_login"))
 _QUESTION: Final = ChatRequest(model="", messages=(Message("user", (TextPart("Say OK."),)),))
 
 
@@ -43,7 +45,7 @@ class Probe:
 
     known     the surface, once it is
     answered  whether a probe was answered, so that the org is known to be in order
-    failure   why it could not be asked, when that was last tried
+    failure   why it could not be asked, when that was last tried; or that it lacks the surface of the settings
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Probe:
         self._connection = connection
         self._org = org
         self._spawn = resources.spawn
+        self._sleep = resources.sleep
+        self._looking = False
         self._asking: asyncio.Future[Surface] | None = None
         self._waits = _FIRST_WAIT / 2
         self.failure: GatewayError | None = None
@@ -96,6 +100,43 @@ class Probe:
         await asyncio.sleep(self._waits)
         if self.known is None:
             self.ask()
+
+    def doubt(self) -> None:
+        """The gateway of the settings refused a call though it never answered one: find out whether it is there."""
+        if not self._looking:
+            self._looking = True
+            self._spawn("salesforce gateway", self._look())
+
+    def prove(self) -> None:
+        """A call was answered, so there is nothing to doubt."""
+        self.failure = None
+
+    async def _look(self) -> None:
+        """Ask until the gateway answers, or a call of somebody has; /readyz tells what is wrong so long."""
+        try:
+            while (failure := await self._missing()) is not None:
+                self.failure = failure
+                _log.warning("%s", failure)
+                self._waits = min(self._waits * 2, _MOST_WAIT)
+                await self._sleep(self._waits)
+                if self.failure is None:
+                    return
+            self.failure = None
+        finally:
+            self._looking = False
+
+    async def _missing(self) -> GatewayError | None:
+        try:
+            if await self._ask() == "gateway":
+                return None
+        except GatewayError as error:
+            return error
+        return GatewayError(
+            "upstream_refused",
+            f'{self._org.host} does not have the gateway that surface = "gateway" asks for; "auto" takes what '
+            "the org has.",
+            code="surface_missing",
+        )
 
     async def _ask(self) -> Surface:
         for model in _MODELS:

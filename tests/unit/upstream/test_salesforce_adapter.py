@@ -227,6 +227,35 @@ async def test_a_forced_surface_is_not_probed(org: FakeOrg, surface: str) -> Non
     assert (org.asked, org.mints) == ([], 1)
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_forced_gateway_that_is_missing_is_not_ready(org: FakeOrg, status: int) -> None:
+    """The first refused call raises the question, for two models; until the gateway answers, health says what is wrong."""
+    org.answers = {CHAT: [fails(status)], INVOKE: [fails(status)]}
+    upstream = await org.connect(surface="gateway")
+    await org.idle()
+    assert (await upstream.health()).ready, "nothing speaks against it yet"
+    with pytest.raises(GatewayError):
+        await pieces_of(upstream, call())
+    async with asyncio.timeout(5):
+        while (health := await upstream.health()).ready:
+            await asyncio.sleep(0.005)
+    assert 'surface = "gateway"' in health.summary
+    org.answers = {CHAT: [says(CHAT_OK)]}
+    assert text(await pieces_of(upstream, call())) == "OK"
+    assert (await upstream.health()).ready
+
+
+async def test_one_refused_model_of_a_forced_gateway_is_about_the_model(org: FakeOrg) -> None:
+    """A model that the org lacks does not put the gateway in doubt for longer than the question takes."""
+    org.answers = {PROBED: [says(CHAT_OK)], INVOKE: [fails(404)]}
+    upstream = await org.connect(surface="gateway")
+    with pytest.raises(GatewayError):
+        await pieces_of(upstream, call(CLAUDE))
+    await org.idle()
+    assert (await upstream.health()).ready
+    assert org.count(PROBED) == 1
+
+
 # ---- answers
 
 
