@@ -86,7 +86,7 @@ def continue_from(turns: Sequence[KeptTurn], request: ChatRequest) -> Continuati
     if place is not None:
         path, messages = turns[: place + 1], request.messages
     else:
-        path, messages = turns, (*_history(turns, request.model), *request.messages[start:])
+        path, messages = turns, (*history(turns, request.model), *request.messages[start:])
     prompt = next((turn.system for turn in reversed(path) if turn.system is not None), ())
     changed = bool(request.system) and _texts(request.system) != _texts(prompt)
     return Continuation(
@@ -134,7 +134,7 @@ def _overlap(stored: list[_Run], sent: list[_Run]) -> int:
     return 0
 
 
-def _history(turns: Iterable[KeptTurn], model: str) -> list[Message]:
+def history(turns: Iterable[KeptTurn], model: str) -> list[Message]:
     """All that was said. Thoughts belong to the model that had them and are left out for another."""
     said: list[Message] = []
     for turn in turns:

@@ -27,7 +27,7 @@ from sfbridge.state.sessions import Sessions as Store
 from sfbridge.state.statistics import Statistics
 from sfbridge.wire import WIRES, openai_embeddings
 
-from . import chat, dashboard, embeddings, numbers, pages, session_pages
+from . import chat, dashboard, embeddings, kept_answers, numbers, pages, session_pages
 from .conversations import Conversations
 from .draining import Draining
 from .embedded import Embedded
@@ -79,7 +79,13 @@ def create_app(
     app[STATISTICS] = Statistics(app[CLOCK])
     app[IDS] = random.Random(secrets.token_bytes(32))
     app.add_routes(
-        [*pages.routes(), *numbers.routes(), *session_pages.routes(), *dashboard.routes()]
+        [
+            *pages.routes(),
+            *numbers.routes(),
+            *session_pages.routes(),
+            *kept_answers.routes(),
+            *dashboard.routes(),
+        ]
     )
     for wire in WIRES:
         door = chat.door(wire)

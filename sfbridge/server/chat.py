@@ -16,13 +16,13 @@ from sfbridge.core.stream import Event, Finished
 from sfbridge.exchange import Exchange
 from sfbridge.wire.base import Asked, Reply, Wire
 
+from .chains import open_turn
 from .charging import Charged, weight
 from .conversations import HEADER, OpenTurn
 from .event_stream import EventStream
 from .hall import Handler, answer_headers, read_json
 from .keys import (
     ASKED,
-    BODY,
     CLOCK,
     CONVERSATIONS,
     DRAINING,
@@ -65,9 +65,7 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
         forms=asked.forms,
     )
     with app[DRAINING].interruptible():  # it may have to wait for another one
-        turn = await app[CONVERSATIONS].open(
-            request[SESSION], neutral, exchange.id, len(request[BODY])
-        )
+        turn = await open_turn(request, wire, replace(asked, request=neutral), reply)
     try:
         request[ASKED] = turn.request
         with Charged(request, partial(weight, turn.request)):

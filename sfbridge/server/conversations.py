@@ -62,6 +62,30 @@ class Named(Struct):
         return self.owner, self.id
 
 
+class Slip(Struct, frozen=True, kw_only=True):
+    """What a door says of the turn that it opens.
+
+    id    the turn's name
+    size  of what will be kept, in characters, about
+    note  what the door wants to have back with the turn, once its answer is known
+    kept  False: nothing of it is kept
+    """
+
+    id: str
+    size: int
+    note: Callable[[Answer], bytes] | None = None
+    kept: bool = True
+
+
+class Path(Struct, frozen=True):
+    """The turns of one session that led to one of them; `full` when the session takes no more."""
+
+    session: str
+    turns: tuple[KeptTurn, ...]
+    announced: bool = False
+    full: bool = False
+
+
 class Conversations:
     """Built once per application.
 
@@ -96,19 +120,47 @@ class Conversations:
             named.id = self._make_id()
         return named
 
-    async def open(self, named: Named, request: ChatRequest, turn_id: str, size: int) -> OpenTurn:
+    async def open(self, named: Named, request: ChatRequest, slip: Slip) -> OpenTurn:
         """The request as a turn of its session, which is this turn's alone until it is closed.
 
-        size  of the request in characters, about
         Raises GatewayError when the session stays busy, or is full.
         """
         if named.known:
             continued = await self._continued(named, request)
             if continued is not None:
-                return OpenTurn(self, named, continued, turn_id, size)
+                return OpenTurn(self, named, continued, slip)
             named.id, named.known = self._make_id(), False
         self._turnstile.take(named.key)
-        return OpenTurn(self, named, begin(_owned(named, request)), turn_id, size)
+        return OpenTurn(self, named, begin(_owned(named, request)), slip)
+
+    async def find(self, turn: str, owner: str) -> Path | None:
+        """The turns that led to this one, itself the last; wherever it is. Raises Unavailable."""
+        announced = self._announced.of(turn, owner)
+        if announced is not None:
+            return Path(announced[0], (announced[1],), announced=True)
+        found = await self.store.history_of(turn, owner)
+        if found is None:
+            return None
+        return Path(found.summary.id, found.turns, full=self.store.is_full(found.summary))
+
+    async def fork(
+        self, named: Named, path: Path, request: ChatRequest, added: tuple[Message, ...], slip: Slip
+    ) -> OpenTurn:
+        """A turn that goes on from the end of a path, beside whatever else goes on from there.
+
+        request  with all that was said, of which the messages `added` are new
+        """
+        if path.announced and slip.kept:
+            try:
+                await self.store.append(named.id, named.owner, path.turns[0], after="")
+                self._announced.take(named.key)
+            except Unavailable as error:
+                named.problem = str(error)
+        after = path.turns[-1].id
+        continued = Continuation(
+            request=_owned(named, request), added=added, system=None, after=after
+        )
+        return OpenTurn(self, named, continued, slip, alone=False)
 
     async def _continued(self, named: Named, request: ChatRequest) -> Continuation | None:
         """The request with what was said before; None when the session has gone meanwhile."""
@@ -174,6 +226,13 @@ class Conversations:
     def wall(self) -> float:
         return self._clock.wall()
 
+    async def forget_turn(self, turn: str, owner: str) -> bool:
+        """Make one turn unknown; False where it was."""
+        announced = self._announced.of(turn, owner)
+        if announced is not None:
+            return self._announced.take((owner, announced[0])) is not None
+        return await self.store.forget_turn(turn, owner)
+
     async def forget(self, session: str, owner: str) -> bool:
         """Delete a session, wherever it is; False where there was none."""
         announced = self._announced.take((owner, session)) is not None
@@ -195,23 +254,27 @@ class Conversations:
 
 
 class OpenTurn:
-    """One turn under way. `finish` it when it is whole, `close` it in any case."""
+    """One turn under way. `finish` it when it is whole, `close` it in any case.
 
-    __slots__ = ("_continued", "_conversations", "_id", "_named", "_size")
+    alone  whether others of its session wait for it
+    """
+
+    __slots__ = ("_alone", "_continued", "_conversations", "_named", "_slip")
 
     def __init__(
         self,
         conversations: Conversations,
         named: Named,
         continued: Continuation,
-        turn_id: str,
-        size: int,
+        slip: Slip,
+        *,
+        alone: bool = True,
     ) -> None:
         self._conversations = conversations
         self._named = named
         self._continued = continued
-        self._id = turn_id
-        self._size = size
+        self._slip = slip
+        self._alone = alone
 
     @property
     def request(self) -> ChatRequest:
@@ -220,19 +283,23 @@ class OpenTurn:
 
     async def finish(self, answer: Answer) -> None:
         """Keep the turn; to be called before the client can know that it is whole."""
-        continued = self._continued
+        continued, slip = self._continued, self._slip
+        if not slip.kept:
+            return
         said = (Message("assistant", answer.parts),) if answer.parts else ()
         turn = KeptTurn(
-            id=self._id,
+            id=slip.id,
             at=self._conversations.wall(),
             model=continued.request.model,
             messages=(*continued.added, *said),
             system=continued.system,
+            note=slip.note(answer) if slip.note else b"",
         )
-        await self._conversations.keep(self._named, turn, continued.after, self._size)
+        await self._conversations.keep(self._named, turn, continued.after, slip.size)
 
     def close(self) -> None:
-        self._conversations.leave(self._named)
+        if self._alone:
+            self._conversations.leave(self._named)
 
 
 def _owned(named: Named, request: ChatRequest) -> ChatRequest:
@@ -240,3 +307,13 @@ def _owned(named: Named, request: ChatRequest) -> ChatRequest:
     if not named.wanted:
         return request
     return replace(request, caller=replace(request.caller, conversation=named.id))
+
+
+def unavailable(error: Unavailable) -> GatewayError:
+    """What a client is told whose question only the database could answer."""
+    return GatewayError(
+        "overloaded",
+        f"Sessions are unavailable: {error}",
+        code="sessions_unavailable",
+        retriable=False,
+    )

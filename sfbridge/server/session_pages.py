@@ -14,7 +14,7 @@ from sfbridge.core.kept import KeptTurn, pack
 from sfbridge.state.database import Unavailable
 from sfbridge.state.sessions import Summary
 
-from .conversations import Conversations
+from .conversations import Conversations, unavailable
 from .keys import CONVERSATIONS, KEY_ID
 from .pages import body_of, limit_of
 
@@ -27,7 +27,7 @@ async def sessions(request: web.Request) -> web.Response:
     try:
         found = await conversations.store.sessions(request[KEY_ID], most)
     except Unavailable as error:
-        raise _unavailable(error) from None
+        raise unavailable(error) from None
     return body_of(_encode({"sessions": [_shown(conversations, each) for each in found]}))
 
 
@@ -37,7 +37,7 @@ async def session(request: web.Request) -> web.Response:
     try:
         found = await conversations.store.look(name, request[KEY_ID])
     except Unavailable as error:
-        raise _unavailable(error) from None
+        raise unavailable(error) from None
     if found is None:
         raise _unknown(name)
     turns = [_turn(turn) for turn in found.turns]
@@ -49,7 +49,7 @@ async def forget(request: web.Request) -> web.Response:
     try:
         found = await request.app[CONVERSATIONS].forget(name, request[KEY_ID])
     except Unavailable as error:
-        raise _unavailable(error) from None
+        raise unavailable(error) from None
     if not found:
         raise _unknown(name)
     return body_of(_encode({"id": name, "deleted": True}))
@@ -59,7 +59,7 @@ async def forget_all(request: web.Request) -> web.Response:
     try:
         gone = await request.app[CONVERSATIONS].forget_all(request[KEY_ID])
     except Unavailable as error:
-        raise _unavailable(error) from None
+        raise unavailable(error) from None
     return body_of(_encode({"deleted": gone}))
 
 
@@ -76,15 +76,6 @@ def _unknown(name: str) -> GatewayError:
         "not_found",
         f"There is no session {name!r} of this key; GET /v1/sfbridge/sessions lists those there are.",
         code="session_not_found",
-    )
-
-
-def _unavailable(error: Unavailable) -> GatewayError:
-    return GatewayError(
-        "overloaded",
-        f"Sessions are unavailable: {error}",
-        code="sessions_unavailable",
-        retriable=False,
     )
 
 

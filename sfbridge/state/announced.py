@@ -44,6 +44,13 @@ class Announced:
         self._room += size
         return turn
 
+    def of(self, turn: str, owner: str) -> tuple[str, KeptTurn] | None:
+        """The session and the turn of that id; it stays here."""
+        for (whose, session), (kept, _) in self._turns.items():
+            if kept.id == turn and whose == owner:
+                return session, kept
+        return None
+
     def take_all(self, owner: str) -> int:
         """Let go of all turns of one owner; how many there were."""
         keys = [key for key in self._turns if key[0] == owner]

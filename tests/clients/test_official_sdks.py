@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -167,6 +168,30 @@ async def test_responses_parse(connect: Connect, surface: str) -> None:
         model="gpt-4o", input="The capital of France?", text_format=City
     )
     assert isinstance(parsed.output_parsed, City)
+
+
+@SURFACES
+async def test_responses_chain(connect: Connect, surface: str, tmp_path: Path) -> None:
+    """An answer is gone on from by its id, looked at, listed, and deleted, as the SDK does it."""
+    config = {"sessions": {"path": str(tmp_path / "sessions.db")}}
+    client, _ = await connect(surface=surface, config=config)
+    first = await client.responses.create(model="gpt-4o", input=ASK, tools=[RESPONSES_TOOL])
+    call: Any = first.output[-1]
+    output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "42"}
+    second = await client.responses.create(
+        model="gpt-4o", input=[output], tools=[RESPONSES_TOOL], previous_response_id=first.id
+    )
+    assert "42" in second.output_text
+    assert second.previous_response_id == first.id
+    assert await client.responses.retrieve(second.id) == second
+    items = [item async for item in client.responses.input_items.list(second.id, limit=1)]
+    assert [item.type for item in items] == ["function_call_output"]
+    await client.responses.delete(second.id)
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve(second.id)
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.responses.create(model="gpt-4o", input="x", previous_response_id=second.id)
+    assert caught.value.code == "previous_response_not_found"
 
 
 @SURFACES
