@@ -116,7 +116,7 @@ FAILURES = [
     ("POST", "{path}", b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
     ("POST", "{path}", b" " * 2000, {}, 413),
     ("GET", "{path}", b"", {}, 405),
-    ("POST", "{path}/nowhere", b"{}", {}, 404),
+    ("POST", "{path}/nowhere/at/all", b"{}", {}, 404),
     ("POST", "{path}", b"{}", {"Host": "evil.example"}, 403),
     ("POST", "{path}", b"{}", {"Origin": "https://evil.example"}, 403),
     ("POST", "{path}", b"{}", {"Origin": "null"}, 403),
