@@ -1,14 +1,68 @@
-"""What the command line asks of a running server; plain HTTP on loopback, no session needed."""
+"""What the command line asks of a server on this machine: plain HTTP, without proxies."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-from urllib.error import HTTPError, URLError
+from collections.abc import AsyncIterator
+from typing import Any, Final
 from urllib.parse import quote
-from urllib.request import ProxyHandler, Request, build_opener
 
-from .config import Config, ConfigError, clients
+import msgspec
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from msgspec import Struct
+
+from .config import Config, clients
+from .formats.openai_answer import Completion
+from .formats.sse import Events
+
+_QUICK: Final = ClientTimeout(total=10)
+# Something silent may listen in our place.
+_PROBE: Final = ClientTimeout(total=2)
+_SLOW: Final = ClientTimeout(total=None, sock_connect=10)
+
+
+class Unanswered(Exception):
+    """The server cannot be reached, or refused; the message says so in words for a person."""
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """One entry of the server's list; tokens where they are known."""
+
+    id: str
+    chats: bool = True
+    owner: str = ""
+    window: int | None = None
+    max_output: int | None = None
+
+
+class _Abilities(Struct, frozen=True):
+    embeddings: bool = False
+
+
+class _Listed(Struct, frozen=True):
+    id: str
+    owned_by: str = ""
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: _Abilities = _Abilities()
+
+
+class _List(Struct, frozen=True):
+    data: tuple[_Listed, ...]
+
+
+class _Fault(Struct, frozen=True):
+    message: str = ""
+
+
+class _Refusal(Struct, frozen=True):
+    error: _Fault = _Fault()
+
+
+class _Health(Struct, frozen=True):
+    version: str
+
+
+_JSON: Final = {"Content-Type": "application/json"}
 
 
 def address(config: Config) -> str:
@@ -16,32 +70,100 @@ def address(config: Config) -> str:
     host = config.server.host
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"
-    return (
-        f"http://[{host}]:{config.server.port}"
-        if ":" in host
-        else f"http://{host}:{config.server.port}"
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{config.server.port}"
+
+
+def first_key(config: Config) -> str:
+    """A key that opens the server; empty where none is needed, or none is known but by its hash."""
+    return next((key.secret for key in clients(config).values() if key.secret), "")
+
+
+class Client:
+    """One server and a key for it."""
+
+    def __init__(self, http: ClientSession, base: str, key: str) -> None:
+        self.base = base
+        self.key = key
+        self._http = http
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    async def alive(self) -> bool:
+        """Whether an sfbridge answers there, and not something else or nothing."""
+        try:
+            async with self._http.get(f"{self.base}/healthz", timeout=_PROBE) as answer:
+                return bool(msgspec.json.decode(await answer.read(), type=_Health).version)
+        except (ClientError, TimeoutError, OSError, msgspec.MsgspecError):
+            return False
+
+    async def get(self, path: str) -> bytes:
+        """The body of an answer. Raises Unanswered, also for a refusal."""
+        url = self.base + path
+        try:
+            async with self._http.get(url, headers=self._headers, timeout=_QUICK) as answer:
+                body = await answer.read()
+        except (ClientError, TimeoutError, OSError) as error:
+            raise self._silent(error) from None
+        if answer.status >= 400:
+            raise Unanswered(_told(body, answer.status))
+        return body
+
+    async def models(self) -> list[Model]:
+        """Every model, with what is known of its window."""
+        listed = msgspec.json.decode(await self.get("/v1/models"), type=_List).data
+        return [_model(one, one.id) for one in listed]
+
+    async def model(self, name: str) -> Model:
+        """One model, by any of its names. Raises Unanswered for a name that the server does not list."""
+        found = await self.get(f"/v1/models/{quote(name, safe='')}")
+        return _model(msgspec.json.decode(found, type=_Listed), name)
+
+    async def chat(self, body: dict[str, Any]) -> AsyncIterator[Completion]:
+        """The chunks of a streamed chat, up to its end. Raises Unanswered, also for an answer that breaks off."""
+        try:
+            async with self._http.post(
+                f"{self.base}/v1/chat/completions",
+                data=msgspec.json.encode(body),
+                headers={**self._headers, **_JSON},
+                timeout=_SLOW,
+            ) as answer:
+                if answer.status >= 400:
+                    raise Unanswered(_told(await answer.read(), answer.status))
+                events = Events()
+                async for data in answer.content.iter_any():
+                    for event in events.feed(data):
+                        if event.data == b"[DONE]":
+                            return
+                        yield _chunk(event.data)
+        except (ClientError, TimeoutError, OSError) as error:
+            raise self._silent(error) from None
+        raise Unanswered("the answer broke off before its end")
+
+    def _silent(self, error: Exception) -> Unanswered:
+        return Unanswered(f"no sfbridge answers at {self.base} ({error or type(error).__name__})")
+
+
+def _model(listed: _Listed, name: str) -> Model:
+    return Model(
+        id=name,
+        chats=not listed.capabilities.embeddings,
+        owner=listed.owned_by,
+        window=listed.context_window,
+        max_output=listed.max_output_tokens,
     )
 
 
-def explanation(config: Config, request_id: str) -> str:
-    """A turn of the running server in words. Raises ConfigError when it cannot be had."""
-    answer = _get(config, f"/v1/sfbridge/turns/{quote(request_id, safe='')}")
-    return str(answer["explanation"])
+def _chunk(data: bytes) -> Completion:
+    found = msgspec.json.decode(data, type=Completion)
+    if bytes(found.error):
+        raise Unanswered(_told(data, 200))
+    return found
 
 
-def _get(config: Config, path: str) -> dict[str, Any]:
-    base = address(config)
-    key = next((key.secret for key in clients(config).values() if key.secret), "")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+def _told(body: bytes, status: int) -> str:
+    """The message of a refusal, in whichever envelope."""
     try:
-        # a proxy of the environment has no business with loopback
-        with build_opener(ProxyHandler({})).open(
-            Request(base + path, headers=headers), timeout=10
-        ) as found:
-            answer: dict[str, Any] = json.load(found)
-            return answer
-    except HTTPError as error:
-        told = json.loads(error.read() or b"{}").get("error", {}).get("message", error.reason)
-        raise ConfigError(str(told)) from None
-    except (URLError, OSError, ValueError) as error:
-        raise ConfigError(f"no sfbridge answers at {base} ({error})") from None
+        message = msgspec.json.decode(body, type=_Refusal).error.message
+    except msgspec.MsgspecError:
+        message = ""
+    return message or f"the server answered with status {status}"

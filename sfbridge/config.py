@@ -24,7 +24,7 @@ T = TypeVar("T")
 ENV_PREFIX: Final = "SFBRIDGE_"
 # Ending of keys that name a file with the value of the key without it.
 FILE: Final = "_file"
-_SECRET_WORDS: Final = ("secret", "key", "token", "password", "client_id")
+_SECRET_WORDS: Final = ("secret", "key", "token", "password", "client_id", "secret_hash")
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`(?: - at `\$\.?([^`]*)`)?")
 _WRONG: Final = re.compile(r"^(.*?)(?: - at `\$\.?([^`]*)`)?$", re.DOTALL)
 
@@ -161,18 +161,8 @@ class Sessions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     most_bytes: int = 32 * 1024 * 1024
 
     def file(self, environ: Mapping[str, str] = os.environ) -> Path:
-        """Where the conversations are, by the XDG Base Directory Specification where nothing is said, and in the
-        working directory for a user without a home (as in containers)."""
-        state = environ.get("XDG_STATE_HOME", "")
-        path = self.path or (
-            f"{state}/sfbridge/sessions.db"
-            if state.startswith("/")
-            else "~/.local/state/sfbridge/sessions.db"
-        )
-        try:
-            return Path(path).expanduser()
-        except RuntimeError:
-            return Path("sessions.db")
+        """Where the conversations are."""
+        return _expanded(self.path) if self.path else state_file("sessions.db", environ)
 
 
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -180,6 +170,21 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "text", "json"] = "auto"
+
+
+def state_file(name: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where a file is that outlives the server, by the XDG Base Directory Specification."""
+    given = environ.get("XDG_STATE_HOME", "")
+    state = given if given.startswith("/") else "~/.local/state"
+    return _expanded(f"{state}/sfbridge/{name}")
+
+
+def _expanded(path: str) -> Path:
+    """A path that may begin at home; in the working directory for a user without one (as in containers)."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(Path(path).name)
 
 
 def _sandbox_upstream() -> dict[str, dict[str, Any]]:
@@ -209,24 +214,32 @@ def load(
     path: Path | None, *, environ: Mapping[str, str] = os.environ, sets: Iterable[str] = ()
 ) -> Config:
     """The configuration of a file (None: defaults), overlaid by the environment and by `section.key=value`s."""
-    tables = _read(path) if path else {}
+    tables = read_tables(path) if path else {}
     tables.setdefault("upstream", _sandbox_upstream())
+    for keys, value, origin in overlays(environ, sets):
+        _put(tables, keys, value, origin)
+    _add_keys(tables)
+    config = section(tables, Config, "")
+    _check(config)
+    return config
+
+
+def overlays(
+    environ: Mapping[str, str], sets: Iterable[str]
+) -> Iterator[tuple[list[str], str, str]]:
+    """(keys of the path, value, where it stands) of everything that goes before the file, the strongest last."""
     for name, value in environ.items():
         if not name.startswith(ENV_PREFIX):
             continue
         keys = name.removeprefix(ENV_PREFIX).lower().split("__")
         if len(keys) < 2:
             raise ConfigError(f"environment variable {name}: write it as {ENV_PREFIX}SECTION__KEY")
-        _put(tables, keys, value, f"environment variable {name}")
+        yield keys, value, f"environment variable {name}"
     for item in sets:
         dotted, found, value = item.partition("=")
         if not found or "." not in dotted:
             raise ConfigError(f"--set {item}: write it as section.key=value")
-        _put(tables, dotted.strip().split("."), value, f"--set {dotted}")
-    _add_keys(tables)
-    config = section(tables, Config, "")
-    _check(config)
-    return config
+        yield dotted.strip().split("."), value, f"--set {dotted}"
 
 
 def section(table: Mapping[str, Any], kind: type[T], path: str) -> T:
@@ -249,7 +262,8 @@ def _join(*parts: str | None) -> str:
     return ".".join(part for part in parts if part)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_tables(path: Path) -> dict[str, Any]:
+    """The file as it is written. Raises ConfigError where it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -267,7 +281,7 @@ def _add_keys(tables: dict[str, Any]) -> None:
     if not isinstance(name, str) or not name or not isinstance(keys, dict):
         return  # a wrong type is told when the whole is converted
     path = Path(name).expanduser()
-    found = _read(path)
+    found = read_tables(path)
     if os.name == "posix" and path.stat().st_mode & 0o077:
         raise ConfigError(
             f"server.keys_file: others than its owner can read {path}; close it with chmod 600"

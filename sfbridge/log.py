@@ -7,11 +7,14 @@ tracebacks cannot carry them either.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
@@ -91,12 +94,28 @@ def _unquoted(text: str) -> str:
 
 def configure(level: str, secrets: Iterable[str], form: Format = "auto") -> None:
     """Log to standard error, from `level` (debug, info, warning, error) on."""
-    stream = logging.StreamHandler()
     readable = form == "text" or (form == "auto" and sys.stderr.isatty())
-    stream.setFormatter(Redaction(secrets) if readable else JsonLines(secrets))
-    root = logging.getLogger()
-    root.handlers[:] = [stream]
+    _write_to(logging.StreamHandler(), Redaction(secrets) if readable else JsonLines(secrets))
     adjust(level, ())
+
+
+@contextmanager
+def to_file(path: Path, level: str, secrets: Iterable[str]) -> Iterator[None]:
+    """Log to the end of a file that only its owner can read, while a program has the terminal."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with open(number, "a", encoding="utf-8") as file:
+        _write_to(logging.StreamHandler(file), Redaction(secrets))
+        adjust(level, ())
+        try:
+            yield
+        finally:
+            logging.getLogger().handlers.clear()
+
+
+def _write_to(stream: logging.Handler, formatter: Redaction) -> None:
+    stream.setFormatter(formatter)
+    logging.getLogger().handlers[:] = [stream]
 
 
 def adjust(level: str, secrets: Iterable[str]) -> None:

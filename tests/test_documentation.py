@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sfbridge.cli import COMMANDS
 from sfbridge.config import Config, Key
 from sfbridge.sandbox import SandboxSettings, create_org
 from sfbridge.sandbox.faults import fault_of
@@ -74,6 +75,15 @@ def test_every_named_route_exists() -> None:
         for method, path in re.findall(r"`([A-Z]+) (/[^`\s]*)`", part("Doors"))
     }
     assert named - doors() == set()
+
+
+def test_every_command_is_in_the_manual() -> None:
+    """Each command of the program has its row, and the manual names no other."""
+    rows = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", part("Commands"), re.MULTILINE)
+    named = {name.split()[0] for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert named == {
+        command.__name__.rpartition(".")[2].replace("_", "-") for command in COMMANDS
+    }
 
 
 def test_every_named_fault_exists() -> None:

@@ -1,0 +1,108 @@
+"""`config`: show what is in effect and where it was set, or write a first file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from msgspec import Struct, to_builtins
+
+from sfbridge.config import Config, is_secret
+from sfbridge.upstream import kind_of
+
+from . import init, options
+from .terminal import table
+from .toml import key, written
+
+_HIDDEN = "[hidden]"
+
+
+class Value(NamedTuple):
+    """One key in effect: its section, its name, its value as TOML with secrets hidden, and where it was set."""
+
+    section: str
+    name: str
+    shown: str
+    origin: str
+
+
+def declare(commands: options.Commands) -> None:
+    parser = commands.add_parser(
+        "config", help="show the configuration in effect, or write a first one"
+    )
+    inner = parser.add_subparsers(metavar="action", title="actions", required=True)
+    showing = inner.add_parser("show", help="every key with its value and where it was set")
+    showing.add_argument("--changed", action="store_true", help="leave out what is at its default")
+    options.add(showing)
+    showing.set_defaults(run=show)
+    init.declare(inner)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    origins = options.origins(arguments)
+    found = list(values(origins.load(), origins.of_keys()))
+    if arguments.changed:
+        found = [value for value in found if value.origin]
+    for section in dict.fromkeys(value.section for value in found):
+        print(f"[{section}]")
+        rows = [
+            (f"{value.name} = {value.shown}", f"# {value.origin or 'default'}")
+            for value in found
+            if value.section == section
+        ]
+        print(table(rows), end="\n\n")
+    return 0
+
+
+def values(config: Config, origins: dict[str, str]) -> Iterator[Value]:
+    """Every key of a configuration, the upstreams' own defaults included."""
+    for section in Config.__struct_fields__:
+        found = getattr(config, section)
+        match section:
+            case "upstream":
+                for name, given in found.items():
+                    whole = {**_defaults(given), **given}
+                    yield from _section(f"upstream.{name}", whole, origins)
+            case "route":
+                if found:
+                    shown = written(to_builtins(found))
+                    yield Value("route", "route", shown, origins.get("route", ""))
+            case _:
+                yield from _section(section, to_builtins(found), origins)
+
+
+def _section(section: str, keys: dict[str, Any], origins: dict[str, str]) -> Iterator[Value]:
+    for name, value in keys.items():
+        hides = (section == "keys" and isinstance(value, str)) or is_secret(name)
+        shown = written(_HIDDEN if hides and value else _masked(value))
+        path = f"{section}.{name}".lower()
+        origin = next(
+            (
+                origins[at]
+                for at in origins
+                if at.lower() == path or at.lower().startswith(f"{path}.")
+            ),
+            "",
+        )
+        yield Value(section, key(name), shown, origin)
+
+
+def _masked(value: Any) -> Any:
+    """A value without the secrets of tables within it."""
+    if isinstance(value, dict):
+        return {
+            name: _HIDDEN if is_secret(name) and inner else _masked(inner)
+            for name, inner in value.items()
+        }
+    return [_masked(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _defaults(given: dict[str, Any]) -> dict[str, Any]:
+    """What an upstream's own keys are where nothing is said; nothing for a kind that is not known."""
+    try:
+        settings: type[Struct] = kind_of(str(given.get("kind", ""))).settings
+    except ValueError:
+        return {}
+    defaults: dict[str, Any] = to_builtins(settings())
+    return defaults

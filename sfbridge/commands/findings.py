@@ -1,0 +1,41 @@
+"""Findings: one line each on the terminal, as soon as it is known, and an exit code for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
+
+from .terminal import Verdict, coloured, done, progress
+
+_WIDTH: Final = len("warning")
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; `advice` says what to do where it is not in order."""
+
+    verdict: Verdict
+    subject: str
+    told: str
+    advice: str = ""
+
+
+class Doing(NamedTuple):
+    """What is being waited for."""
+
+    what: str
+
+
+async def show_all(findings: AsyncIterator[Finding | Doing]) -> int:
+    """Print each finding, and meanwhile what is being done. 1 when one of them is a failure."""
+    failures = 0
+    async for found in findings:
+        if isinstance(found, Doing):
+            progress(found.what)
+            continue
+        done()
+        print(f"{coloured(found.verdict, _WIDTH)}  {found.subject}: {found.told}", flush=True)
+        if found.advice:
+            print(f"{'':{_WIDTH}}  -> {found.advice}", flush=True)
+        failures += found.verdict == "fail"
+    done()
+    return 1 if failures else 0

@@ -1,0 +1,104 @@
+"""What `check` finds on this machine: files that others may read, the port, what the programs need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from sfbridge.client import address
+from sfbridge.config import FILE, Config, is_loopback, is_secret
+from sfbridge.state.database import inspect
+from sfbridge.state.sessions import MIGRATIONS
+
+from .findings import Finding
+from .options import Origins
+
+
+def files(origins: Origins, config: Config) -> Iterator[Finding]:
+    """Who else may read the files that hold secrets."""
+    if origins.path is not None and _holds_secrets(origins):
+        yield _private(origins.path, "it holds a secret")
+    for name, table in config.upstream.items():
+        for key, value in table.items():
+            if key.endswith(FILE) and is_secret(key.removesuffix(FILE)) and value:
+                yield _private(Path(str(value)).expanduser(), f"upstream.{name}.{key}")
+
+
+def _holds_secrets(origins: Origins) -> bool:
+    here = {at for at, origin in origins.of_keys().items() if origin == str(origins.path)}
+    return any(at.startswith("keys.") or is_secret(at.rpartition(".")[2]) for at in here)
+
+
+def _private(path: Path, why: str) -> Finding:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        return Finding(
+            "fail", str(path), f"cannot be read ({error.strerror}); {why}", "see that it is there"
+        )
+    if mode & 0o077:
+        return Finding(
+            "warning",
+            str(path),
+            f"others may read it (mode {mode:o}), and {why}",
+            f"chmod 600 {path}",
+        )
+    return Finding("ok", str(path), f"only its owner may read it ({why})")
+
+
+def database(config: Config) -> Finding:
+    """Whether the file of conversations is whole. Reads all of it."""
+    path = config.sessions.file()
+    if problem := inspect(path, len(MIGRATIONS)):
+        return Finding("fail", "conversations", problem)
+    state = "is whole" if path.exists() else "is not there yet, and made when a session begins"
+    return Finding("ok", "conversations", f"{path} {state}")
+
+
+def port(config: Config) -> Finding:
+    """Whether the server could listen where it is told to."""
+    host, number = config.server.host, config.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, number))
+    except OSError as error:
+        return Finding(
+            "fail",
+            "port",
+            f"{host}:{number} cannot be used ({error.strerror})",
+            "stop what listens there, or choose another: server.port",
+        )
+    return Finding("ok", "port", f"{host}:{number} is free")
+
+
+def programs(config: Config) -> Iterator[Finding]:
+    """What Claude Code and n8n need to be told, and what in this shell stands in the way."""
+    base = address(config)
+    leads = os.environ.get("ANTHROPIC_BASE_URL", "")
+    if leads and not leads.startswith(base):
+        yield Finding(
+            "warning",
+            "Claude Code",
+            f"ANTHROPIC_BASE_URL leads to {leads} in this shell, not to {base}/anthropic",
+            "sfbridge run claude sets what it needs; sfbridge env claude prints it",
+        )
+    elif shutil.which("claude") is None:
+        yield Finding(
+            "ok",
+            "Claude Code",
+            "is not installed here; sfbridge env claude prints what it must be told",
+        )
+    else:
+        yield Finding("ok", "Claude Code", "is installed; sfbridge run claude starts it")
+    reach = (
+        ""
+        if not is_loopback(config.server.host)
+        else "; not from a container while server.host is loopback"
+    )
+    yield Finding("ok", "n8n", f"Base URL {base}/v1{reach}; sfbridge env n8n says the rest")

@@ -1,0 +1,60 @@
+"""The server that a command speaks with: the one that runs, or one of its own for as long as the command needs it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import ClientSession, web
+from msgspec.structs import replace
+
+from sfbridge import log
+from sfbridge.client import Client, address, first_key
+from sfbridge.config import Config, secrets_of
+from sfbridge.gateway import Gateway
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Client]:
+    """The server of this configuration, whether it runs or not."""
+    async with ClientSession() as http:
+        yield Client(http, address(config), first_key(config))
+
+
+@asynccontextmanager
+async def reached(config: Config) -> AsyncIterator[Client]:
+    """The running server, or one of our own on a free port, which ends with the block. Raises ConfigError."""
+    async with running(config) as found:
+        if await found.alive():
+            yield found
+            return
+    async with private(config) as (_, client):
+        yield client
+
+
+@asynccontextmanager
+async def private(config: Config) -> AsyncIterator[tuple[Gateway, Client]]:
+    """A server of our own on free loopback ports, and its gateway. Raises ConfigError."""
+    from sfbridge.server.app import create_app
+    from sfbridge.server.keys import GENERATIONS
+
+    sandbox = {**config.sandbox, "port": 0}
+    server = replace(config.server, host="127.0.0.1", port=0)
+    app = create_app(replace(config, server=server, sandbox=sandbox))
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1.0, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with ClientSession() as http:
+            yield app[GENERATIONS].now.gateway, Client(http, base, first_key(config))
+    finally:
+        await runner.cleanup()
+
+
+def quiet_log(config: Config) -> None:
+    """While a command speaks, the log speaks of trouble only."""
+    log.configure("warning", secrets_of(config), "text")
+    # what the client is told anyway
+    logging.getLogger("sfbridge.server").setLevel(logging.ERROR)

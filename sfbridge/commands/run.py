@@ -1,0 +1,93 @@
+"""`run`: start a program that is told everything it needs, and a server for it if none runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from typing import Final
+
+from sfbridge import log
+from sfbridge.config import Config, ConfigError, secrets_of, state_file
+
+from . import options, programs
+from .choosing import chosen
+from .reach import reached
+from .terminal import done, progress
+
+LOG: Final = "run.log"
+
+
+def declare(commands: options.Commands) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="start Claude Code, Codex or opencode with everything they must be told",
+        epilog="What stands behind -- goes to the program: sfbridge run claude -- -p 'Say hello.'",
+    )
+    parser.add_argument("program", choices=tuple(programs.PROGRAMS))
+    parser.add_argument("--model", default="", help="which model it shall use (the default model)")
+    options.add(parser)
+    parser.set_defaults(run=run, takes_rest=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    program = programs.PROGRAMS[arguments.program]
+    found = shutil.which(arguments.program)
+    if found is None:
+        raise ConfigError(
+            f"{arguments.program} is not installed here: npm install -g {program.package}"
+        )
+    config = options.configuration(arguments)
+    # a program that draws on the terminal must not be written over
+    with log.to_file(state_file(LOG), config.log.level, secrets_of(config)):
+        return asyncio.run(_run(config, program, arguments.model, [found, *arguments.rest]))
+
+
+async def _run(config: Config, program: programs.Program, wanted: str, command: list[str]) -> int:
+    progress(f"preparing {program.name}")
+    async with reached(config) as client:
+        model = await chosen(client, config, wanted)
+        own, *given = command
+        setup = program.setup(client.base, client.key, model, given)
+        done()
+        print(f"sfbridge: {program.name} with {model.id} at {client.base}", file=sys.stderr)
+        if setup.advice:
+            print(f"sfbridge: {setup.advice}", file=sys.stderr)
+        kept = {name: value for name, value in os.environ.items() if name not in setup.without}
+        environ = {**kept, **programs.beside_proxies(kept), **setup.environ}
+        return await _child([own, *setup.arguments, *given], environ)
+
+
+async def _child(command: Sequence[str], environ: dict[str, str]) -> int:
+    """Run a program on our terminal; its exit code, as a shell has it."""
+    child = await asyncio.create_subprocess_exec(*command, env=environ)
+    with ExitStack() as stack:
+        _pass_on_signals(child, stack)
+        code = await child.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _pass_on_signals(child: asyncio.subprocess.Process, stack: ExitStack) -> None:
+    """Whatever would end us goes to the child instead, whose end then is ours."""
+    loop = asyncio.get_running_loop()
+    # the terminal itself sends Ctrl-C to both; then the child has it already
+    shared = sys.stdin.isatty()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+
+        def forward(number: int = number) -> None:
+            if shared and number in (signal.SIGINT, signal.SIGQUIT):
+                return
+            with suppress(ProcessLookupError):
+                child.send_signal(number)
+
+        with suppress(NotImplementedError, RuntimeError):
+            loop.add_signal_handler(number, forward)
+            stack.callback(loop.remove_signal_handler, number)

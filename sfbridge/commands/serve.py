@@ -1,0 +1,124 @@
+"""`serve`: run the server until it is told to stop; SIGHUP reloads its configuration."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from sfbridge import __version__, log
+from sfbridge.config import Config, ConfigError, secrets_of
+from sfbridge.state.keeper import Keeper
+
+from . import options
+from .notify import Notify, watchdog_seconds
+
+_log = logging.getLogger("sfbridge")
+
+
+def declare(commands: options.Commands) -> None:
+    parser = commands.add_parser("serve", help="run the server (what happens without a command)")
+    options.add(parser)
+    parser.set_defaults(run=serve)
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    from sfbridge.server.app import create_app
+
+    origins = options.origins(arguments)
+    config = origins.load()
+    log.configure(config.log.level, secrets_of(config), config.log.format)
+    _run(create_app(config, reread=origins.load), config, Notify.from_environ(os.environ))
+    return 0
+
+
+def _run(app: web.Application, config: Config, notify: Notify) -> None:
+    host, port = config.server.host, config.server.port
+    guarded = f"{len(config.keys)} keys" if config.keys else "no key needed, this machine only"
+
+    def announce(_: str) -> None:
+        _log.info("sfbridge %s on http://%s:%d (%s)", __version__, host, port, guarded)
+        notify.ready()
+
+    async def attended(app: web.Application) -> AsyncIterator[None]:
+        async with Keeper() as keeper:
+            _attend(app, keeper, notify)
+            yield
+
+    async def stopping(app: web.Application) -> None:
+        notify.stopping()
+        _hurry_when_told_again(app)
+
+    app.cleanup_ctx.append(attended)
+    app.on_shutdown.insert(0, stopping)
+    web.run_app(
+        app,
+        host=host,
+        port=port,
+        print=announce,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+        loop=_loop(),
+    )
+
+
+def _attend(app: web.Application, keeper: Keeper, notify: Notify) -> None:
+    """While the server runs: SIGHUP reloads, and a watchdog that was set is fed."""
+    on_terminal = sys.stderr.isatty()
+
+    def hung_up() -> None:
+        if on_terminal and not sys.stderr.isatty():
+            # the terminal is gone, and nobody would ever stop us
+            signal.raise_signal(signal.SIGTERM)
+            return
+        keeper.spawn("reload", _reload(app, notify))
+
+    if hasattr(signal, "SIGHUP"):
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+    if every := watchdog_seconds(os.environ, os.getpid()):
+        keeper.spawn("watchdog", _feed(notify, every / 2))
+
+
+async def _reload(app: web.Application, notify: Notify) -> None:
+    from sfbridge.server.keys import RELOADING
+
+    notify.reloading()
+    # a refusal stands in the log already
+    with contextlib.suppress(ConfigError):
+        await app[RELOADING].reload()
+    notify.ready()
+
+
+async def _feed(notify: Notify, seconds: float) -> None:
+    while True:
+        notify.alive()
+        await asyncio.sleep(seconds)
+
+
+def _hurry_when_told_again(app: web.Application) -> None:
+    """A second Ctrl-C ends the grace; without this it would break the shutdown itself."""
+    from sfbridge.server.keys import DRAINING
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            loop.add_signal_handler(number, app[DRAINING].hurry)
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """uvloop where the extra `fast` is installed, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    fast: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return fast

@@ -1,0 +1,58 @@
+"""How commands speak to a person: aligned tables, marked findings, progress, questions. Colour only on a terminal."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, Literal, TextIO
+
+Verdict = Literal["ok", "warning", "fail"]
+
+_COLOURS: Final[dict[Verdict, str]] = {"ok": "32", "warning": "33", "fail": "31"}
+_CLEAR_LINE: Final = "\r\033[K"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their longest cell, two spaces between them."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def coloured(verdict: Verdict, width: int = 0) -> str:
+    """The verdict's word, in its colour where the output is a terminal that has some."""
+    word = verdict.ljust(width)
+    return f"\033[{_COLOURS[verdict]}m{word}\033[0m" if _has_colours(sys.stdout) else word
+
+
+def progress(words: str) -> None:
+    """Show on a terminal what is being waited for; the next line takes its place. Nothing elsewhere."""
+    if sys.stderr.isatty():
+        print(f"{_CLEAR_LINE}{words} …", end="", file=sys.stderr, flush=True)
+
+
+def done() -> None:
+    """Take away what `progress` showed."""
+    if sys.stderr.isatty():
+        print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
+
+
+def ask(question: str, default: str = "") -> str:
+    """An answer typed by a person, or the default. EOFError where nobody types."""
+    shown = f"{question} [{default}]: " if default else f"{question}: "
+    return input(shown).strip() or default
+
+
+def ask_secret(question: str) -> str:
+    """The same, unseen."""
+    return getpass.getpass(f"{question} (not shown): ").strip()
+
+
+def ask_yes(question: str, *, default: bool) -> bool:
+    return ask(f"{question} (y/n)", "y" if default else "n").lower().startswith("y")
+
+
+def _has_colours(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

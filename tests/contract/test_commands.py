@@ -1,0 +1,458 @@
+"""Every command does what it says, as a real process: output, exit code, and one line where something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import socket
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from program import MODULE, ROOT, free_port, run, serving, started
+from speak import body_of
+
+ORG = """\
+[upstream.salesforce]
+kind = "salesforce"
+my_domain = "sandbox"
+[sandbox]
+port = 0
+"""
+COMMANDS = (
+    "serve", "check", "ask", "models", "explain", "run", "env", "config", "hash-key", "service", "sandbox",
+)  # fmt: skip
+
+
+def configured(home: Path, text: str = ORG, mode: int = 0o600) -> Path:
+    path = home / "config.toml"
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+# ---- the frame
+
+
+@pytest.mark.parametrize("entry", [MODULE, (sys.executable, str(ROOT / "run.py"))])
+async def test_help_names_every_command(tmp_path: Path, entry: tuple[str, ...]) -> None:
+    """Both ways to start the program print the same help, which names all of its commands."""
+    found = await run("--help", home=tmp_path, entry=entry)
+    assert found.code == 0
+    assert found.err == ""
+    assert found == await run("-h", home=tmp_path)
+    for command in COMMANDS:
+        assert f"\n    {command}" in found.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_each_command_explains_itself(tmp_path: Path, command: str) -> None:
+    """`sfbridge COMMAND --help` ends well and shows the usage."""
+    found = await run(command, "--help", home=tmp_path)
+    assert found.code == 0
+    assert found.out.startswith(f"usage: sfbridge {command}")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("no-such",), 2, "invalid choice"),
+        (("ask",), 2, "question"),
+        (("models", "--", "-p"), 2, "--"),
+        (("run", "vim"), 2, "vim"),
+        (("models", "--config", "none.toml"), 1, "none.toml: there is no such file"),
+        (("check", "--set", "server.prot=1"), 1, "server.prot: there is no such key"),
+        (("explain", "req_1", "--port", "1"), 1, "no sfbridge answers at http://127.0.0.1:1"),
+        (("ask", "hi", "--tools", "none.json"), 1, "none.json"),
+    ],
+)
+async def test_what_is_wrong_is_one_line(
+    tmp_path: Path, words: tuple[str, ...], code: int, told: str
+) -> None:
+    """Usage errors end with 2, everything else that cannot be done with 1 and a line that says why."""
+    found = await run(*words, home=tmp_path)
+    assert found.code == code
+    assert told in found.err
+    if code == 1:
+        assert found.err.count("\n") == 1
+
+
+async def test_an_interrupted_command_leaves_quietly(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of an answer ends with 130 and without a stack trace."""
+    configured(tmp_path)
+    process = await started("ask", "hi", "--model", "sfdc_ai__Defaultsandbox-stall", home=tmp_path)
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        await process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+
+
+# ---- ask, models, explain
+
+
+async def test_ask_prints_the_answer(tmp_path: Path) -> None:
+    """Without a server, one is opened for the question; the answer is on standard output, alone."""
+    configured(tmp_path)
+    found = await run("ask", "Say hello.", home=tmp_path)
+    assert (found.code, found.out) == (0, "Hello! This is the sandbox org speaking.\n")
+    found = await run("ask", "-", "--model", "gpt-4o", home=tmp_path, typed="Say hello.")
+    assert (found.code, found.out) == (0, "Hello! This is the sandbox org speaking.\n")
+
+
+@pytest.mark.parametrize("form", ["openai", "anthropic", "object"])
+async def test_ask_shows_calls(tmp_path: Path, form: str) -> None:
+    """Tools of a file are offered, in either API's form, and a call is printed with its arguments."""
+    configured(tmp_path)
+    wire = "anthropic" if form == "anthropic" else "openai"
+    tools: Any = body_of(wire, "m", tools=True)["tools"]
+    (tmp_path / "tools.json").write_text(
+        json.dumps({"tools": tools} if form == "object" else tools)
+    )
+    question = "Use the calculator tool to compute 6*7, then state the result."
+    found = await run("ask", question, "--tools", "tools.json", home=tmp_path)
+    assert found.code == 0
+    assert found.out == 'calculator({"input":"6*7"})\n'
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("no-such-model", "no-such-model"),
+        ("sfdc_ai__Defaultsandbox-400", "sfbridge: "),
+        ("sfdc_ai__Defaultsandbox-cut", "sfbridge: "),
+    ],
+)
+async def test_ask_fails_visibly(tmp_path: Path, model: str, told: str) -> None:
+    """A refusal, an unknown model and a broken stream end with 1 and the reason."""
+    configured(tmp_path)
+    found = await run("ask", "hi", "--model", model, home=tmp_path)
+    assert found.code == 1
+    assert told in found.err.splitlines()[-1]
+
+
+async def test_commands_speak_with_the_running_server(tmp_path: Path) -> None:
+    """Where a server runs, questions go through it, and `explain` tells what became of them."""
+    configured(tmp_path, ORG + '[keys]\nme = "a-key-of-mine"\n')
+    port = free_port()
+    async with serving(port, home=tmp_path) as server, ClientSession() as http:
+        there = ("--port", str(port))
+        assert (await run("ask", "Say hello.", *there, home=tmp_path)).code == 0
+        assert "claude-sonnet-4-6" in (await run("models", *there, home=tmp_path)).out
+        headers = {"Authorization": "Bearer a-key-of-mine"}
+        async with http.get(f"{server.url}/v1/sfbridge/turns", headers=headers) as answer:
+            (turn,) = (await answer.json())["turns"]
+        found = await run("explain", turn["id"], *there, home=tmp_path)
+        assert found.code == 0
+        assert found.out.startswith(f"{turn['id']}: ")
+        assert "The answer was whole" in found.out
+        ended = await server.stop()
+    lines = [json.loads(line) for line in ended.err.splitlines()]
+    assert turn["id"] in [line.get("id") for line in lines]
+
+
+# ---- check
+
+
+async def test_check_finds_all_in_order(tmp_path: Path) -> None:
+    """A sound configuration ends with 0, and every line of the report is ok."""
+    configured(tmp_path)
+    found = await run("check", "--port", str(free_port()), home=tmp_path)
+    assert found.code == 0
+    verdicts = {line.split()[0] for line in found.out.splitlines() if not line.startswith(" ")}
+    assert verdicts == {"ok"}
+    for words in (
+        'upstream.salesforce.my_domain = "sandbox"  (config.toml)',
+        "(--set server.port)",
+        "is free",
+        "gateway surface",
+        "token_expires_in",
+        "model claude-sonnet-4-6: answered",
+        "conversations: ",
+        "Claude Code: ",
+        "n8n: Base URL http://127.0.0.1:",
+    ):
+        assert words in found.out
+
+
+async def test_check_names_what_is_wrong(tmp_path: Path) -> None:
+    """Open files, a taken port, a missing secret and an unreachable org are each named with what to do."""
+    secret = tmp_path / "secret"
+    secret.write_text("canary-of-the-file")
+    secret.chmod(0o644)
+    text = """\
+[keys]
+me = "canary-of-the-config"
+[upstream.salesforce]
+kind = "salesforce"
+my_domain = "http://127.0.0.1:1"
+client_id = "canary-client"
+client_secret_file = "secret"
+"""
+    configured(tmp_path, text, mode=0o644)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        found = await run("check", "--port", str(port), home=tmp_path)
+    assert found.code == 1
+    assert "warning  config.toml: others may read it (mode 644)" in found.out
+    assert "-> chmod 600 secret" in found.out
+    assert f"fail     port: 127.0.0.1:{port} cannot be used" in found.out
+    assert "fail     clock: http://127.0.0.1:1 does not answer" in found.out
+    assert "fail     upstream salesforce: " in found.out
+    assert "canary" not in found.out + found.err
+
+
+async def test_check_names_the_faulty_key(tmp_path: Path) -> None:
+    """A kind that nobody knows is a finding with its path, not the end of the report."""
+    configured(tmp_path)
+    words = ("--set", "upstream.x.kind=odd", "--port", str(free_port()))
+    found = await run("check", *words, home=tmp_path)
+    assert found.code == 1
+    assert "fail     upstreams: upstream.x.kind: " in found.out
+    assert "n8n: " in found.out
+
+
+async def test_check_asks_no_model_offline(tmp_path: Path) -> None:
+    """With --offline nothing is asked that could cost something."""
+    configured(tmp_path)
+    found = await run("check", "--offline", "--port", str(free_port()), home=tmp_path)
+    assert found.code == 0
+    assert "upstream salesforce: sandbox" in found.out
+    assert "answered" not in found.out
+
+
+# ---- config
+
+
+async def test_show_names_every_origin(tmp_path: Path) -> None:
+    """Each key is shown with its value and where it was set, and no secret is."""
+    configured(tmp_path, ORG + '[stream]\npatience = 2.0\n[keys]\nme = "canary-key"\n')
+    env = {
+        "SFBRIDGE_STREAM__KEEP_ALIVE": "3",
+        "SFBRIDGE_UPSTREAM__SALESFORCE__CLIENT_SECRET": "canary-secret",
+    }
+    words = ("config", "show", "--set", "stream.hold_after=4", "--port", "81")
+    found = await run(*words, home=tmp_path, env=env)
+    assert found.code == 0
+    lines = [" ".join(line.split()) for line in found.out.splitlines()]
+    for line in (
+        "patience = 2.0 # config.toml",
+        "keep_alive = 3.0 # environment variable SFBRIDGE_STREAM__KEEP_ALIVE",
+        "hold_after = 4.0 # --set stream.hold_after",
+        "port = 81 # --set server.port",
+        'host = "127.0.0.1" # default',
+        'me = "[hidden]" # config.toml',
+        'client_secret = "[hidden]" # environment variable SFBRIDGE_UPSTREAM__SALESFORCE__CLIENT_SECRET',
+        'surface = "auto" # default',
+    ):
+        assert line in lines
+    assert "canary" not in found.out
+    tomllib.loads(found.out)
+    changed = await run("config", "show", "--changed", home=tmp_path)
+    assert "# default" not in changed.out
+
+
+async def test_init_writes_a_file_that_works(tmp_path: Path) -> None:
+    """The file is for its owner alone, is tried at once, and starts a server."""
+    found = await run("config", "init", "--upstream", "sandbox", "--with-key", home=tmp_path)
+    assert found.code == 0
+    assert "model claude-sonnet-4-6: answered" in found.out
+    path = tmp_path / "config.toml"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["config.toml"]
+    text = path.read_text()
+    assert tomllib.loads(text)["keys"]["me"] not in found.out
+    assert "# " in text
+    checked = await run("check", "--port", str(free_port()), home=tmp_path)
+    assert (checked.code, "fail" in checked.out) == (0, False)
+
+
+async def test_init_never_replaces_unasked(tmp_path: Path) -> None:
+    """A file that is there stays, unless a person agrees or --force is given."""
+    path = configured(tmp_path, "# mine\n")
+    words = ("config", "init", "--no-verify")
+    found = await run(*words, "--upstream", "sandbox", home=tmp_path)
+    assert (found.code, path.read_text()) == (1, "# mine\n")
+    assert "--force" in found.err
+    found = await run(*words, home=tmp_path, typed="n\n")
+    assert (found.code, path.read_text()) == (1, "# mine\n")
+    found = await run(*words, home=tmp_path, typed="y\n3\nhttp://127.0.0.1:9\nn\n8124\nn\n")
+    assert found.code == 0
+    assert tomllib.loads(path.read_text()) == {
+        "server": {"host": "127.0.0.1", "port": 8124},
+        "upstream": {"openai": {"kind": "openai", "base_url": "http://127.0.0.1:9"}},
+    }
+    found = await run(*words, "--upstream", "sandbox", "--force", home=tmp_path)
+    assert found.code == 0
+    assert "salesforce" in path.read_text()
+
+
+async def test_init_says_what_does_not_work(tmp_path: Path) -> None:
+    """An org that cannot be reached is told right after the file was written."""
+    (tmp_path / "secret").write_text("canary-secret-1234")
+    words = (
+        "config", "init", "--upstream", "salesforce", "--my-domain", "http://127.0.0.1:1",
+        "--client-id", "canary-client", "--client-secret-file", "secret",
+    )  # fmt: skip
+    found = await run(*words, home=tmp_path)
+    assert found.code == 1
+    assert "fail     upstream salesforce: " in found.out
+    assert "canary" not in found.out + found.err
+    found = await run("config", "init", "--upstream", "openai", "--force", home=tmp_path)
+    assert (found.code, "--base-url is needed" in found.err) == (1, True)
+
+
+# ---- env, run
+
+
+async def test_env_can_be_read_by_a_shell(tmp_path: Path) -> None:
+    """The settings for Claude Code lead to this server, under a name whose window is the model's own."""
+    configured(tmp_path, ORG + "[keys]\nme = \"a key 'of' $mine\"\n")
+    command = shlex.join([*MODULE, "env", "claude", "--model", "gpt-4o", "--port", "8123"])
+    shell = ("bash", "-c", f'eval "$({command})" && env')
+    found = await run(entry=shell, home=tmp_path, env={"ANTHROPIC_API_KEY": "other"})
+    told = dict(line.split("=", 1) for line in found.out.splitlines() if "=" in line)
+    assert told["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:8123/anthropic"
+    assert told["ANTHROPIC_AUTH_TOKEN"] == "a key 'of' $mine"
+    assert told["ANTHROPIC_MODEL"] == "sf/claude-code-gpt-4o"
+    assert told["ANTHROPIC_DEFAULT_HAIKU_MODEL"] == "sf/claude-code-gpt-4o"
+    assert told["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "128000"
+    assert "ANTHROPIC_API_KEY" not in told
+    n8n = await run("env", "n8n", home=tmp_path)
+    assert "http://127.0.0.1:8000/v1" in n8n.out
+    openai = await run("env", "openai", home=tmp_path)
+    assert "export OPENAI_BASE_URL=http://127.0.0.1:8000/v1" in openai.out
+
+
+PRETENDING = """\
+#!{python}
+import json, os, signal, sys, urllib.request
+
+base = os.environ.get("ANTHROPIC_BASE_URL", "")
+found = {{"args": sys.argv[1:], "env": dict(os.environ), "health": None}}
+if base:
+    with urllib.request.urlopen(base + "/api/hello") as answer:
+        found["health"] = answer.status
+with open({out!r}, "w") as file:
+    json.dump(found, file)
+if "wait" in sys.argv:
+    def heard(number, frame):
+        sys.exit(40 + number)
+    signal.signal(signal.SIGTERM, heard)
+    signal.signal(signal.SIGINT, heard)
+    print("waiting", flush=True)
+    signal.pause()
+if "die" in sys.argv:
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(7)
+"""
+
+
+def pretend(home: Path, name: str) -> dict[str, str]:
+    """A program of that name that writes down how it was started; the PATH that finds it."""
+    folder = home / "bin"
+    folder.mkdir(exist_ok=True)
+    text = PRETENDING.format(python=sys.executable, out=str(home / "found.json"))
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+async def test_run_starts_claude_with_a_server(tmp_path: Path) -> None:
+    """Without a server one is opened for the program and ended with it; arguments and exit code pass through."""
+    configured(tmp_path)
+    env = {
+        **pretend(tmp_path, "claude"),
+        "ANTHROPIC_API_KEY": "other",
+        "https_proxy": "http://127.0.0.1:1",
+    }
+    words = ("run", "claude", "--model", "gpt-4o", "--", "-p", "say 'hi'")
+    found = await run(*words, home=tmp_path, env=env)
+    assert found.code == 7
+    told = json.loads((tmp_path / "found.json").read_text())
+    assert told["args"] == ["--permission-mode", "default", "-p", "say 'hi'"]
+    assert told["health"] == 200
+    assert told["env"]["ANTHROPIC_MODEL"] == "sf/claude-code-gpt-4o"
+    assert told["env"]["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "128000"
+    assert "127.0.0.1" in told["env"]["NO_PROXY"]
+    assert "ANTHROPIC_API_KEY" not in told["env"]
+    assert "permission-mode" in found.err
+    port = told["env"]["ANTHROPIC_BASE_URL"].split(":")[2].split("/")[0]
+    assert "no sfbridge answers" in (await run("explain", "x", "--port", port, home=tmp_path)).err
+    log = tmp_path / ".local" / "state" / "sfbridge" / "run.log"
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert "/anthropic/api/hello 200" in log.read_text()
+
+
+async def test_run_uses_the_server_that_runs(tmp_path: Path) -> None:
+    """A running server is used and goes on running; a permission mode of one's own is kept."""
+    configured(tmp_path, ORG + '[keys]\nme = "a-key-of-mine"\n')
+    port = free_port()
+    async with serving(port, home=tmp_path) as server, ClientSession() as http:
+        words = ("run", "claude", "--port", str(port), "--", "--permission-mode", "acceptEdits")
+        found = await run(*words, home=tmp_path, env=pretend(tmp_path, "claude"))
+        assert found.code == 7
+        told = json.loads((tmp_path / "found.json").read_text())
+        assert told["args"] == ["--permission-mode", "acceptEdits"]
+        assert told["env"]["ANTHROPIC_BASE_URL"] == f"{server.url}/anthropic"
+        assert told["env"]["ANTHROPIC_AUTH_TOKEN"] == "a-key-of-mine"
+        async with http.get(f"{server.url}/healthz") as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signals_go_to_the_program(tmp_path: Path, number: int) -> None:
+    """A signal to sfbridge reaches the program, whose exit code is passed on."""
+    configured(tmp_path)
+    process = await started(
+        "run", "claude", "--", "wait", home=tmp_path, env=pretend(tmp_path, "claude")
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        assert await process.stdout.readline() == b"waiting\n"
+        process.send_signal(number)
+        await process.communicate()
+    assert process.returncode == 40 + number
+
+
+async def test_a_killed_program_is_told_as_a_shell_tells_it(tmp_path: Path) -> None:
+    """A program that a signal ended gives 128 and the signal's number; one that is missing is named."""
+    configured(tmp_path)
+    env = pretend(tmp_path, "claude")
+    found = await run("run", "claude", "--", "die", home=tmp_path, env=env)
+    assert found.code == 128 + signal.SIGKILL
+    found = await run("run", "codex", home=tmp_path, env={"PATH": str(tmp_path)})
+    assert found.code == 1
+    assert "npm install -g @openai/codex" in found.err
+
+
+async def test_run_tells_codex_and_opencode(tmp_path: Path) -> None:
+    """Codex gets a provider of the Responses API by its arguments, opencode one of chat completions by its variable."""
+    configured(tmp_path)
+    for program in ("codex", "opencode"):
+        words = ("run", program, "--model", "gpt-4o", "--", "exec")
+        assert (await run(*words, home=tmp_path, env=pretend(tmp_path, program))).code == 7
+        told = json.loads((tmp_path / "found.json").read_text())
+        if program == "codex":
+            given = tomllib.loads("\n".join(told["args"][1:-1:2]))
+            provider = given["model_providers"]["sfbridge"]
+            assert (given["model"], given["model_context_window"]) == ("gpt-4o", 128000)
+            assert provider["wire_api"] == "responses"
+            assert provider["base_url"].endswith("/v1")
+            assert told["env"][provider["env_key"]]
+        else:
+            given = json.loads(told["env"]["OPENCODE_CONFIG_CONTENT"])
+            assert given["model"] == "sfbridge/gpt-4o"
+            limits = given["provider"]["sfbridge"]["models"]["gpt-4o"]["limit"]
+            assert limits["context"] == 128000
+        assert told["args"][-1] == "exec"
