@@ -11,7 +11,6 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -22,9 +21,6 @@ from msgspec import Struct, field
 T = TypeVar("T")
 
 ENV_PREFIX: Final = "SFBRIDGE_"
-# Ending of keys that name a file with the value of the key without it.
-FILE: Final = "_file"
-_SECRET_WORDS: Final = ("secret", "key", "token", "password", "client_id", "secret_hash")
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`(?: - at `\$\.?([^`]*)`)?")
 _WRONG: Final = re.compile(r"^(.*?)(?: - at `\$\.?([^`]*)`)?$", re.DOTALL)
 
@@ -378,29 +374,6 @@ def _check_key(name: str, key: Key) -> None:
     for limit in ("in_flight", "requests_per_minute", "tokens_per_minute"):
         if getattr(key, limit) < 0:
             raise ConfigError(f"keys.{name}.{limit}: it must be at least 0")
-
-
-def secrets_of(config: Config) -> Iterator[str]:
-    """Every secret of the configuration, those in files included where they can be read."""
-    for key in clients(config).values():
-        yield from filter(None, (key.secret, key.secret_hash))
-    yield from _secret_values(config.upstream)
-
-
-def _secret_values(table: dict[str, Any]) -> Iterator[str]:
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _secret_values(value)
-        elif isinstance(value, str) and is_secret(name):
-            yield value
-        elif isinstance(value, str) and is_secret(name.removesuffix(FILE)) and value:
-            with suppress(OSError, UnicodeDecodeError):
-                yield Path(value).expanduser().read_text(encoding="utf-8").strip()
-
-
-def is_secret(key: str) -> bool:
-    """Whether the value of a key of that name is to be shown to nobody; `…_file` only names a place."""
-    return key.endswith(_SECRET_WORDS)
 
 
 def is_loopback(host: str) -> bool:

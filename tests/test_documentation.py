@@ -81,9 +81,7 @@ def test_every_command_is_in_the_manual() -> None:
     """Each command of the program has its row, and the manual names no other."""
     rows = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", part("Commands"), re.MULTILINE)
     named = {name.split()[0] for row in rows for name in re.findall(r"`([^`]+)`", row)}
-    assert named == {
-        command.__name__.rpartition(".")[2].replace("_", "-") for command in COMMANDS
-    }
+    assert named == {command.__name__.rpartition(".")[2].replace("_", "-") for command in COMMANDS}
 
 
 def test_every_named_fault_exists() -> None:

@@ -17,6 +17,7 @@ ALLOWED = {
     "formats": set(),
     "config": set(),
     "log": {"policy"},
+    "secrecy": {"config"},
     "wire": {"core", "formats"},
     "emulation": {"core"},
     "policy": {"core", "config"},
@@ -36,12 +37,12 @@ ALLOWED = {
     "sandbox": {"core", "formats"},
     "server": {
         "core", "formats", "config", "log", "wire", "emulation", "policy", "state", "upstream",
-        "asking", "embedding", "exchange", "gateway", "planning", "roster", "sandbox",
+        "asking", "embedding", "exchange", "gateway", "planning", "roster", "sandbox", "secrecy",
     },
     "client": {"config", "formats"},
     # a command opens a server where none runs, and looks behind its doors: to the house it is one more front
     "commands": {
-        "client", "config", "core", "formats", "gateway", "log", "policy", "sandbox", "server", "state",
+        "client", "config", "core", "formats", "gateway", "log", "policy", "sandbox", "secrecy", "server", "state",
         "upstream",
     },
     "cli": {"client", "commands", "config", "core"},

@@ -19,7 +19,7 @@ from sfbridge.gateway import Gateway
 from sfbridge.upstream.base import Upstream
 
 from .findings import Doing, Finding
-from .reach import private
+from .reach import OWN, private
 
 # A token's life is measured in minutes; a clock that is off by more than this spoils the reckoning.
 _MOST_SKEW: Final = 60.0
@@ -79,7 +79,7 @@ async def _upstream(
 def _first(gateway: Gateway, name: str, upstream: Upstream) -> ModelCard | None:
     """The model to try: the one that answers Claude Code by default, else the first that chats."""
     with suppress(GatewayError):
-        default = gateway.planner.targets("claude-")[0]
+        default = gateway.planner.targets("claude-", OWN)[0]
         if default.upstream == name:
             return default.card
     return next((card for card in upstream.models() if card.kind == "chat"), None)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct, to_builtins
 
-from sfbridge.config import Config, is_secret
+from sfbridge.config import Config
+from sfbridge.secrecy import is_secret
 from sfbridge.upstream import kind_of
 
 from . import init, options
@@ -68,6 +69,9 @@ def values(config: Config, origins: dict[str, str]) -> Iterator[Value]:
                 if found:
                     shown = written(to_builtins(found))
                     yield Value("route", "route", shown, origins.get("route", ""))
+            case "keys":
+                elsewhere = {f"keys.{name}": config.server.keys_file for name in found}
+                yield from _section(section, to_builtins(found), elsewhere | origins)
             case _:
                 yield from _section(section, to_builtins(found), origins)
 
@@ -77,14 +81,8 @@ def _section(section: str, keys: dict[str, Any], origins: dict[str, str]) -> Ite
         hides = (section == "keys" and isinstance(value, str)) or is_secret(name)
         shown = written(_HIDDEN if hides and value else _masked(value))
         path = f"{section}.{name}".lower()
-        origin = next(
-            (
-                origins[at]
-                for at in origins
-                if at.lower() == path or at.lower().startswith(f"{path}.")
-            ),
-            "",
-        )
+        set_at = (at for at in origins if f"{at.lower()}.".startswith(f"{path}."))
+        origin = next((origins[at] for at in set_at), "")
         yield Value(section, key(name), shown, origin)
 
 

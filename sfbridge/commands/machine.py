@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sfbridge.client import address
-from sfbridge.config import FILE, Config, is_loopback, is_secret
+from sfbridge.config import Config, is_loopback
+from sfbridge.secrecy import FILE, is_secret
 from sfbridge.state.database import inspect
 from sfbridge.state.sessions import MIGRATIONS
 

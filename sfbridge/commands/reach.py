@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from aiohttp import ClientSession, web
 from msgspec.structs import replace
 
 from sfbridge import log
 from sfbridge.client import Client, address, first_key
-from sfbridge.config import Config, secrets_of
+from sfbridge.config import Config
 from sfbridge.gateway import Gateway
+from sfbridge.secrecy import secrets_of
+
+# The name of the key of a server of our own.
+OWN: Final = "own"
 
 
 @asynccontextmanager
@@ -35,20 +41,21 @@ async def reached(config: Config) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def private(config: Config) -> AsyncIterator[tuple[Gateway, Client]]:
-    """A server of our own on free loopback ports, and its gateway. Raises ConfigError."""
+    """A server of our own on free loopback ports, and its gateway; its key is made for it. Raises ConfigError."""
     from sfbridge.server.app import create_app
     from sfbridge.server.keys import GENERATIONS
 
     sandbox = {**config.sandbox, "port": 0}
     server = replace(config.server, host="127.0.0.1", port=0)
-    app = create_app(replace(config, server=server, sandbox=sandbox))
+    key = secrets.token_urlsafe(24)
+    app = create_app(replace(config, server=server, sandbox=sandbox, keys={OWN: key}))
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1.0, access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         base = f"http://127.0.0.1:{runner.addresses[0][1]}"
         async with ClientSession() as http:
-            yield app[GENERATIONS].now.gateway, Client(http, base, first_key(config))
+            yield app[GENERATIONS].now.gateway, Client(http, base, key)
     finally:
         await runner.cleanup()
 

@@ -13,7 +13,8 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 from sfbridge import log
-from sfbridge.config import Config, ConfigError, secrets_of, state_file
+from sfbridge.config import Config, ConfigError, state_file
+from sfbridge.secrecy import secrets_of
 
 from . import options, programs
 from .choosing import chosen

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from sfbridge import __version__, log
-from sfbridge.config import Config, ConfigError, secrets_of
+from sfbridge.config import Config, ConfigError
+from sfbridge.secrecy import secrets_of
 from sfbridge.state.keeper import Keeper
 
 from . import options

@@ -11,7 +11,8 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from sfbridge import log
-from sfbridge.config import Config, ConfigError, secrets_of
+from sfbridge.config import Config, ConfigError
+from sfbridge.secrecy import secrets_of
 
 from .embedded import Embedded
 from .generation import Generations
