@@ -120,6 +120,32 @@ class Exchange:
         self._clock = clock
         self._marks: dict[str, float] = {"started": clock.now()}
 
+    def branch(self) -> Exchange:
+        """The exchange of a further choice of this request: what happens behind the back door is noted here, what is
+        said and used is its own until it is absorbed."""
+        part = Exchange(self.id, self._clock)
+        part.trace, part.tickets, part.notes, part._marks = (
+            self.trace,
+            self.tickets,
+            self.notes,
+            self._marks,
+        )
+        return part
+
+    def absorb(self, part: Exchange) -> None:
+        """Add what became of a further choice."""
+        self.attempts += part.attempts
+        self.retries += part.retries
+        self.rounds += part.rounds
+        self.usage = self.usage.plus(part.usage)
+        self.plan = self.plan or part.plan
+        self.reason = part.reason or self.reason
+        self.faults += part.faults
+        self.calls += part.calls
+        self.called += part.called
+        self.activities += part.activities
+        self.answered += part.answered
+
     def mark(self, step: str) -> None:
         """Note when a step was first reached."""
         if step not in self._marks:

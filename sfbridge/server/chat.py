@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 
@@ -10,17 +9,16 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from sfbridge.core.answer import Answer, Fold
-from sfbridge.core.errors import GatewayError
 from sfbridge.core.request import Caller, ChatRequest
 from sfbridge.core.stream import Event, Finished
-from sfbridge.exchange import Exchange
 from sfbridge.wire.base import Asked, Reply, Wire
 
+from . import several
 from .chains import open_turn
 from .charging import Charged, weight
 from .conversations import HEADER, OpenTurn
 from .event_stream import EventStream
-from .hall import Handler, answer_headers, read_json
+from .hall import Handler, read_json
 from .keys import (
     ASKED,
     CLOCK,
@@ -32,7 +30,8 @@ from .keys import (
     RUNNING,
     SESSION,
 )
-from .padding import Padding, meant
+from .padding import meant
+from .replying import call_ids, folded, streamed
 
 
 def door(wire: Wire) -> Handler:
@@ -63,7 +62,12 @@ async def _answer(request: web.Request, wire: Wire, asked: Asked) -> web.StreamR
         stream_usage=asked.stream_usage,
         echo=asked.echo,
         forms=asked.forms,
+        heads=asked.heads,
     )
+    if asked.more and wire.choices is not None:
+        exchange.forced_json = wants_stream and not neutral.stream
+        others = [identified(request, other) for other in asked.more]
+        return await several.answer(request, wire, wire.choices, [neutral, *others], reply)
     with app[DRAINING].interruptible():  # it may have to wait for another one
         turn = await open_turn(request, wire, replace(asked, request=neutral), reply)
     try:
@@ -103,30 +107,7 @@ async def _fold(
         await turn.finish(answer)
         return wire.body(answer, reply)
 
-    return await padded(request, turn.request.caller, body)
-
-
-async def padded(
-    request: web.Request, caller: Caller, body: Callable[[], Awaitable[bytes]]
-) -> web.StreamResponse:
-    """A body that may take long as an answer, padded for the clients that need it."""
-    exchange, settings = request[EXCHANGE], request[GENERATION].config.stream
-    needed = meant(settings.pad_clients, caller.key_id, caller.client)
-    padding = Padding(
-        request,
-        after=settings.pad_after if needed else None,
-        every=settings.keep_alive,
-        headers=lambda: answer_headers(request),
-        clock=request.app[CLOCK],
-    )
-
-    def failed(error: GatewayError) -> None:
-        exchange.error = error
-
-    try:
-        return await padding.answer(body, failed)
-    finally:
-        exchange.heartbeats = padding.pads
+    return await folded(request, turn.request.caller, body)
 
 
 async def _stream(
@@ -135,33 +116,18 @@ async def _stream(
     exchange, gateway = request[EXCHANGE], request[GENERATION].gateway
     asked, said = turn.request, list[list[Event]]()
     encoder = wire.encoder(reply)
-    stream = EventStream(
-        request,
-        encoder,
-        opening=lambda: exchange.opening(asked),
-        headers=lambda: _stream_headers(request),
-        settings=request[GENERATION].config.stream,
-        clock=request.app[CLOCK],
-    )
-    async with stream:
-        try:
-            with request.app[DRAINING].interruptible():
-                answer = gateway.answer(exchange, asked, call_ids(wire, exchange))
-                async with aclosing(answer):
-                    async for events in answer:
-                        said.append(events)
-                        if type(events[-1]) is Finished:
-                            # before its client can know that the turn is whole
-                            await turn.finish(_folded(said))
-                        await stream.send(encoder.feed(events))
-                return await stream.end()
-        except GatewayError as error:
-            if not stream.committed:
-                raise
-            exchange.error = error
-            return await stream.end(encoder.failure(error))
-        finally:
-            exchange.heartbeats = stream.heartbeats
+
+    async def speak(stream: EventStream) -> None:
+        answer = gateway.answer(exchange, asked, call_ids(wire, exchange))
+        async with aclosing(answer):
+            async for events in answer:
+                said.append(events)
+                if type(events[-1]) is Finished:
+                    # before its client can know that the turn is whole
+                    await turn.finish(_folded(said))
+                await stream.send(encoder.feed(events))
+
+    return await streamed(request, encoder, asked, speak)
 
 
 def _folded(said: list[list[Event]]) -> Answer:
@@ -169,17 +135,3 @@ def _folded(said: list[list[Event]]) -> Answer:
     for events in said:
         fold.feed(events)
     return fold.answer()
-
-
-def _stream_headers(request: web.Request) -> dict[str, str]:
-    headers = answer_headers(request)
-    if request[EXCHANGE].plan is None:
-        # patience ended before the upstream had said what it can do
-        headers["x-stream-downgraded"] = "unknown"
-    return headers
-
-
-def call_ids(wire: Wire, exchange: Exchange) -> Callable[[int], str]:
-    """Ids for the calls of one answer: unique across a conversation, since the exchange's id is."""
-    stem = exchange.id.removeprefix("req_")[:20]
-    return lambda number: f"{wire.call_prefix}{stem}{number:04d}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Raw, Struct
@@ -44,9 +44,13 @@ class Asked(Struct, frozen=True, kw_only=True):
     echo   fields of the body that the answer repeats, as raw JSON
     forms  tools that the client writes in another form, by their names inside
     chain  where the protocol's server keeps answers
+    more   further requests of the same body, each answered as a further choice
+    heads  what the text of each choice begins with; empty: with the answer
     """
 
     request: ChatRequest
+    more: tuple[ChatRequest, ...] = ()
+    heads: tuple[str, ...] = ()
     stream_usage: bool = False
     echo: Mapping[str, Raw] = {}
     forms: Mapping[str, ToolForm] = {}
@@ -63,6 +67,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     stream_usage: bool = False
     echo: Mapping[str, Raw] = {}
     forms: Mapping[str, ToolForm] = {}
+    heads: tuple[str, ...] = ()
 
 
 class Encoder(Protocol):
@@ -81,6 +86,17 @@ class Encoder(Protocol):
         """The frames that end the stream visibly unfinished."""
 
 
+class Choices(NamedTuple):
+    """What a protocol has whose body may ask for several answers.
+
+    encoders  the encoder of each choice of one stream; whichever ends last ends the stream
+    body      all answers as one JSON body
+    """
+
+    encoders: Callable[[Reply, int], Sequence[Encoder]]
+    body: Callable[[Sequence[Answer], Reply], bytes]
+
+
 class Wire(NamedTuple):
     """One client protocol.
 
@@ -89,6 +105,7 @@ class Wire(NamedTuple):
     encoder  Reply -> Encoder
     body     the whole answer as one JSON body
     fault    error and request id -> HTTP status and JSON body
+    choices  where `Asked.more` may hold something
     """
 
     name: str
@@ -99,3 +116,4 @@ class Wire(NamedTuple):
     encoder: Callable[[Reply], Encoder]
     body: Callable[[Answer, Reply], bytes]
     fault: Callable[[GatewayError, str], tuple[int, bytes]]
+    choices: Choices | None = None

@@ -176,7 +176,7 @@ def test_the_doors_cannot_be_told_apart(
     """Each protocol's form of a conversation decodes to the same request."""
     talk = {"system": system, "turns": turns, "last": last, "tools": tools, **wishes}
     # arguments come back as they were printed, so that they are compared as they mean
-    first, *others = (meant(understood(wire, talk)) for wire in WIRES)
+    first, *others = (meant(understood(wire, talk)) for wire in WIRES if wire.name in WRITERS)
     assert all(other == first for other in others)
 
 

@@ -149,4 +149,9 @@ def test_the_registry_names_each_protocol_once() -> None:
     """Names and routes are unique, so that a path has one protocol."""
     routes = [route for wire in WIRES for route in wire.routes]
     assert len(set(routes)) == len(routes)
-    assert [wire.name for wire in WIRES] == ["openai_chat", "openai_responses", "anthropic"]
+    assert [wire.name for wire in WIRES] == [
+        "openai_chat",
+        "openai_responses",
+        "openai_completions",
+        "anthropic",
+    ]
