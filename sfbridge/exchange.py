@@ -194,9 +194,9 @@ class Exchange:
     def answerer(self) -> str:
         """Who answers, as `upstream/model`, as far as is known by now; a model that the upstream put in the place of
         the one that was asked is followed by that one. Empty until it is decided whom to ask."""
-        if self.plan is None:
+        target, trace = self.target, self.trace
+        if target is None:
             return ""
-        target, trace = self.plan.target, self.trace
         asked = trace.known_as[0] if trace.known_as else target.model
         if self.rerouted:
             return f"{target.upstream}/{trace.answered_by}; asked={asked}"

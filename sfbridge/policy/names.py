@@ -26,6 +26,8 @@ SHIPPED: Final[Mapping[str, tuple[str, ...]]] = {
     "opus": ("claude-opus-4-6", "claude-opus-4-5", "claude-opus-4-8", "claude-*opus*"),
     "haiku": ("claude-haiku-4-5", "claude-3-haiku", "claude-*haiku*"),
 }
+# Names that clients of embeddings come with (n8n's node, LangChain): answered by the first model that makes them.
+EMBEDDING: Final = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
 # Names that Claude Code asks for unasked: answered by the default.
 DEFAULTED: Final = ("claude-*", "*anthropic*")
 

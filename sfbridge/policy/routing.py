@@ -1,7 +1,8 @@
 """Model name -> who answers. One immutable table, built when the model lists are known, asked once per request.
 
 What wins, first to last: names of the configuration; models' own ids, aliases and upstream names; `upstream/model`;
-families of the configuration; shipped names; the default for names of the Claude family.
+families of the configuration; shipped names; the default for names of the Claude family, the first embedding model
+for well-known names of such.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.model import ModelCard
 
-from .names import DEFAULTED, SHIPPED, Family, by_precision, family
+from .names import DEFAULTED, EMBEDDING, SHIPPED, Family, by_precision, family
 
 # Claude Code's model picker shows only ids that contain "claude"; one that starts with it would be taken
 # for a model that the client knows, with a window that is not ours.
@@ -56,7 +57,7 @@ class Routes:
     aliases  names of the configuration, going before every other name; each may lead to another. A list's first
              name answers, the others are its fallbacks. Names with `*` are families, asked after every known name.
     fallbacks  names that are asked instead of a name when it cannot answer, in order
-    strict   no name is answered by the default
+    strict   no name is answered by the default, nor by the first embedding model
     lenient  names of the configuration may lead nowhere for now; they are listed in `dangling`
 
     `<upstream>/<model>` asks one upstream for a model that nobody listed.
@@ -104,6 +105,8 @@ class Routes:
         self._default = self._default_target(default) if default and not strict else None
         if self._default is not None:
             self._ways |= self._defaulted(self._default)
+        if not strict:
+            self._ways |= self._embedding(targets)
         for name, others in (fallbacks or {}).items():
             self._fall_back(name, others)
         self._suggested = (*named, *(card.id for card in self._cards), *SHIPPED)
@@ -228,6 +231,17 @@ class Routes:
         return {
             name: (default,)
             for name in SHIPPED
+            if name not in self._ways and not self._claimed(name)
+        }
+
+    def _embedding(self, targets: Sequence[Target]) -> dict[str, Way]:
+        """The names of embedding models that nobody serves, where somebody makes embeddings at all."""
+        first = next((t for t in targets if t.card.kind == "embeddings"), None)
+        if first is None:
+            return {}
+        return {
+            name: (first,)
+            for name in EMBEDDING
             if name not in self._ways and not self._claimed(name)
         }
 

@@ -36,6 +36,6 @@ async def test_refusals_have_the_sdks_own_classes(client: openai.AsyncOpenAI) ->
     with pytest.raises(openai.BadRequestError, match="chats"):
         await client.embeddings.create(model="gpt-4o", input="x")
     with pytest.raises(openai.NotFoundError):
-        await client.embeddings.create(model="text-embedding-3-small", input="x")
+        await client.embeddings.create(model="text-embedding-4-small", input="x")
     with pytest.raises(openai.BadRequestError, match="check_embedding_ctx_length=False"):
         await client.embeddings.create(model="text-embedding-ada-002", input=[1, 2])

@@ -117,7 +117,7 @@ async def test_a_refused_portion_goes_again_in_halves(start: Any) -> None:
     ("body", "status", "param", "word"),
     [
         ({"model": "gpt-4o"}, 400, "model", "text-embedding-ada-002"),
-        ({"model": "text-embedding-3-small"}, 404, "model", "text-embedding-ada-002"),
+        ({"model": "text-embedding-4-small"}, 404, "model", "text-embedding-ada-002"),
         ({"dimensions": 256}, 400, "dimensions", "1536"),
         ({"input": [1, 2, 3]}, 400, "input", "check_embedding_ctx_length=False"),
         ({"input": []}, 400, "input", "at least one"),
@@ -201,3 +201,15 @@ async def test_faults_have_their_status(start: Any, fault: str, status: int) -> 
     found, told, _ = await embed(bridge, ["a", "b"], model=f"sfdc_ai__Defaultsandbox-{fault}")
     assert found == status
     assert told["error"]["message"]
+
+
+async def test_a_well_known_name_is_answered_by_the_model_that_is_there(start: Any) -> None:
+    """What n8n asks for unasked has an answer that says whose vectors they are; `strict` refuses it instead."""
+    bridge = await start()
+    status, told, headers = await embed(bridge, "one", model="text-embedding-3-small")
+    assert (status, told["model"]) == (200, "text-embedding-3-small")
+    assert headers["x-sfbridge-model"] == "salesforce/sfdc_ai__DefaultOpenAITextEmbeddingAda_002"
+    strict = await start(config={"models": {"strict": True}})
+    status, told, _ = await embed(strict, "one", model="text-embedding-3-small")
+    assert status == 404
+    assert "'text-embedding-ada-002'" in told["error"]["message"]
