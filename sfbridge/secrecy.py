@@ -34,4 +34,4 @@ def _secret_values(table: dict[str, Any]) -> Iterator[str]:
 
 def is_secret(key: str) -> bool:
     """Whether the value of a key of that name is to be shown to nobody; `…_file` only names a place."""
-    return key.endswith(_SECRET_WORDS)
+    return key.lower().endswith(_SECRET_WORDS)

@@ -70,20 +70,23 @@ def values(config: Config, origins: dict[str, str]) -> Iterator[Value]:
                     shown = written(to_builtins(found))
                     yield Value("route", "route", shown, origins.get("route", ""))
             case "keys":
-                elsewhere = {f"keys.{name}": config.server.keys_file for name in found}
-                yield from _section(section, to_builtins(found), elsewhere | origins)
+                # a key that stands nowhere else stands in the file of keys
+                rest = config.server.keys_file
+                yield from _section(section, to_builtins(found), origins, rest)
             case _:
                 yield from _section(section, to_builtins(found), origins)
 
 
-def _section(section: str, keys: dict[str, Any], origins: dict[str, str]) -> Iterator[Value]:
+def _section(
+    section: str, keys: dict[str, Any], origins: dict[str, str], rest: str = ""
+) -> Iterator[Value]:
+    """The keys of one section; `rest` is where those were set whose origin is not known."""
     for name, value in keys.items():
         hides = (section == "keys" and isinstance(value, str)) or is_secret(name)
         shown = written(_HIDDEN if hides and value else _masked(value))
-        path = f"{section}.{name}".lower()
-        set_at = (at for at in origins if f"{at.lower()}.".startswith(f"{path}."))
-        origin = next((origins[at] for at in set_at), "")
-        yield Value(section, key(name), shown, origin)
+        path = f"{section}.{name}.".lower()
+        set_at = (origins[at] for at in origins if f"{at.lower()}.".startswith(path))
+        yield Value(section, key(name), shown, next(set_at, rest))
 
 
 def _masked(value: Any) -> Any:

@@ -37,9 +37,10 @@ class Line(NamedTuple):
 
 
 class Upstream(NamedTuple):
-    """One way to get answers: its word on the command line, what it is, and the questions it takes."""
+    """One way to get answers: its word on the command line, the name of its table, what it is, what must be asked."""
 
     word: str
+    table: str
     what: str
     questions: Callable[[argparse.Namespace, bool], list[Line]]
 
@@ -58,6 +59,8 @@ def declare(commands: options.Commands) -> None:
     parser.add_argument(
         "--api-key-file", default="", help="openai: a file with its key, if it needs one"
     )
+    parser.add_argument("--command", default="", help="claude-cli: the executable")
+    parser.add_argument("--source", default="", help="lingma: the logged-in workdir")
     parser.add_argument(
         "--with-key", action="store_true", help="let clients need a key, which is made"
     )
@@ -105,8 +108,7 @@ def _text(arguments: argparse.Namespace, interactive: bool) -> str:
     if guarded:
         made = Line("me", secrets.token_urlsafe(24), "what programs send as their API key")
         tables.append(("keys", [made]))
-    name = "salesforce" if chosen.word == "sandbox" else chosen.word
-    tables.append((f"upstream.{name}", lines))
+    tables.append((f"upstream.{chosen.table}", lines))
     if chosen.word == "sandbox":
         tables.append(
             ("sandbox", [Line("enabled", True, "a Salesforce org in miniature, for trying out")])
@@ -217,10 +219,38 @@ def _secret(key: str, file: str, interactive: bool, question: str) -> Line:
     return Line(key, typed)
 
 
+def _claude(arguments: argparse.Namespace, interactive: bool) -> list[Line]:
+    command = arguments.command or (ask("Command", "claude") if interactive else "claude")
+    return [
+        Line("kind", "claude-cli"),
+        Line("command", command, "logged in by its owner beforehand"),
+    ]
+
+
+def _lingma(arguments: argparse.Namespace, interactive: bool) -> list[Line]:
+    source = arguments.source or (
+        ask("Logged-in workdir", "~/.lingma") if interactive else "~/.lingma"
+    )
+    return [
+        Line("kind", "lingma"),
+        Line("source", source, "a login that instances are copied from"),
+    ]
+
+
 _UPSTREAMS: Final = (
-    Upstream("sandbox", "the built-in sandbox org, to try everything without an account", _sandbox),
-    Upstream("salesforce", "a Salesforce org", _salesforce),
     Upstream(
-        "openai", "an OpenAI-compatible server (llama.cpp, vLLM, Ollama, LM Studio, …)", _openai
+        "sandbox",
+        "salesforce",
+        "the built-in sandbox org, to try everything without an account",
+        _sandbox,
     ),
+    Upstream("salesforce", "salesforce", "a Salesforce org", _salesforce),
+    Upstream(
+        "openai",
+        "local",
+        "an OpenAI-compatible server (llama.cpp, vLLM, Ollama, LM Studio, …)",
+        _openai,
+    ),
+    Upstream("claude-cli", "claude", "the claude command of this machine", _claude),
+    Upstream("lingma", "lingma", "Alibaba Lingma, logged in on this machine", _lingma),
 )

@@ -36,8 +36,15 @@ def serve(arguments: argparse.Namespace) -> int:
     origins = options.origins(arguments)
     config = origins.load()
     log.configure(config.log.level, secrets_of(config), config.log.format)
+    _log.info("%s; opening %s", _source(origins), ", ".join(config.upstream))
     _run(create_app(config, reread=origins.load), config, Notify.from_environ(os.environ))
     return 0
+
+
+def _source(origins: options.Origins) -> str:
+    if origins.path is not None:
+        return f"configuration: {origins.path}"
+    return "no config.toml here (sfbridge config init writes one), so everything is at its default"
 
 
 def _run(app: web.Application, config: Config, notify: Notify) -> None:

@@ -290,7 +290,7 @@ async def test_init_never_replaces_unasked(tmp_path: Path) -> None:
     assert found.code == 0
     assert tomllib.loads(path.read_text()) == {
         "server": {"host": "127.0.0.1", "port": 8124},
-        "upstream": {"openai": {"kind": "openai", "base_url": "http://127.0.0.1:9"}},
+        "upstream": {"local": {"kind": "openai", "base_url": "http://127.0.0.1:9"}},
     }
     found = await run(*words, "--upstream", "sandbox", "--force", home=tmp_path)
     assert found.code == 0
@@ -456,3 +456,34 @@ async def test_run_tells_codex_and_opencode(tmp_path: Path) -> None:
             limits = given["provider"]["sfbridge"]["models"]["gpt-4o"]["limit"]
             assert limits["context"] == 128000
         assert told["args"][-1] == "exec"
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("sandbox", "salesforce"), ("claude-cli", "claude-cli"), ("lingma", "lingma")],
+)
+async def test_init_knows_every_kind(tmp_path: Path, word: str, kind: str) -> None:
+    """Each kind of upstream has a first file whose keys are those of its adapter, and `show` adds their defaults."""
+    found = await run("config", "init", "--no-verify", "--upstream", word, home=tmp_path)
+    assert found.code == 0
+    shown = await run("config", "show", home=tmp_path)
+    assert f'kind = "{kind}"' in " ".join(shown.out.split())
+    assert shown.out.count("# default") > 40
+
+
+async def test_secrets_within_tables_are_masked(tmp_path: Path) -> None:
+    """A key with limits, a hash, and a variable for a child process are shown without what is secret."""
+    text = """\
+[keys.me]
+secret = "canary-of-the-key"
+requests_per_minute = 7
+[upstream.claude]
+kind = "claude-cli"
+environment = { AWS_SECRET_ACCESS_KEY = "canary-of-aws", AWS_REGION = "eu" }
+"""
+    configured(tmp_path, text)
+    for words in (("config", "show"), ("check", "--offline")):
+        found = await run(*words, home=tmp_path)
+        assert "canary" not in found.out + found.err
+        assert "requests_per_minute" in found.out
+        assert "AWS_REGION" in found.out
