@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+from claude_bench import claude  # noqa: F401  a fixture
 from hypothesis import settings
 from lingma_bench import lingma  # noqa: F401  a fixture
 from local_bench import begin  # noqa: F401  a fixture
