@@ -240,8 +240,9 @@ class Command:
             self.event(
                 "content_block_start", index=index, content_block={"type": "text", "text": ""}
             )
-            for start in range(0, len(block["text"]), 8):
-                self.text(index, block["text"][start : start + 8])
+            size = max(8, len(block["text"]) // 20)
+            for start in range(0, len(block["text"]), size):
+                self.text(index, block["text"][start : start + size])
                 time.sleep(0.02 if "slowly" in self.said[-1] else 0)
         elif kind == "thinking":
             empty = {"type": "thinking", "thinking": "", "signature": ""}

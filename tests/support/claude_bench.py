@@ -136,14 +136,19 @@ async def claude(tmp_path: Path) -> AsyncIterator[StartClaude]:
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(ClientSession())
 
-        async def start(*, config: dict[str, Any] | None = None, **upstream: Any) -> Claude:
+        async def start(
+            *,
+            config: dict[str, Any] | None = None,
+            more_environment: dict[str, str] | None = None,
+            **upstream: Any,
+        ) -> Claude:
             bench = Claude(tmp_path, http)
             table = {
                 "kind": "claude-cli",
                 "command": str(FAKE),
                 "directory": str(tmp_path / "rooms"),
                 "stream_idle_timeout": 20,
-                "environment": {"FAKE_CLAUDE_LOG": str(bench.log)},
+                "environment": {"FAKE_CLAUDE_LOG": str(bench.log), **(more_environment or {})},
                 **upstream,
             }
             tables = {
