@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import tomllib
 from typing import Any
 
 import pytest
@@ -221,3 +223,42 @@ async def test_no_page_tells_a_secret(start: Any, wire: str) -> None:
             texts.append(await page.text())
     assert 'key="ann"' in texts[-5]
     assert not any("SIM-SECRET" in text or "sandbox-secret" in text for text in texts)
+
+
+async def test_embeddings_are_at_the_expense_of_their_key(start: Any) -> None:
+    """The embeddings door knows the same lists and limits as the chat's."""
+    bridge = await begin(start, models=["text-embedding-ada-002"], tokens_per_minute=40)
+    statuses = []
+    for model, texts in (
+        ("text-embedding-ada-002", ["word " * 20]),
+        ("claude-sonnet-4-6", ["word"]),
+        ("text-embedding-ada-002", ["word " * 30]),
+    ):
+        body = {"model": model, "input": texts}
+        async with bridge.http.post(bridge.url + "/v1/embeddings", json=body, headers=ANN) as told:
+            statuses.append(told.status)
+            usage = (await told.json()).get("usage")
+        if usage:
+            used = bridge.app[QUOTAS].quota("ann").state().tokens
+            assert used == usage["total_tokens"] > 0
+    assert statuses == [200, 403, 429]
+    assert bridge.app[QUOTAS].quota("ann").running == 0
+
+
+async def test_a_hash_made_by_the_command_opens(start: Any) -> None:
+    """What `hash-key --new` prints is a key and the hash that lets it in, and two runs never agree."""
+    printed = []
+    for _ in range(2):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sfbridge", "hash-key", "--new", stdout=asyncio.subprocess.PIPE
+        )
+        printed.append((await process.communicate())[0].decode())
+        assert process.returncode == 0
+    assert printed[0] != printed[1]
+    key = printed[0].split()[1]
+    bridge = await begin(
+        start, secret_hash=tomllib.loads(printed[0].splitlines()[1])["secret_hash"]
+    )
+    headers = {"Authorization": f"Bearer {key}"}
+    assert (await ask(bridge.http, bridge.url, "openai", "gpt-4o", headers=headers)).whole
+    assert (await ask(bridge.http, bridge.url, "openai", "gpt-4o", headers=ANN)).status == 401

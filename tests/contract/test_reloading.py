@@ -145,6 +145,33 @@ async def test_what_needs_a_restart_is_said(desk: Desk) -> None:
         assert (status, told["changed"]) == (200, [])
 
 
+async def test_gates_and_limits_follow_a_reload_and_keep_their_counts(desk: Desk) -> None:
+    """A request of the old configuration still takes its place at the new limit, and what a key used stays used."""
+    keys = {"me": {"secret": "a-key-of-mine", "requests_per_minute": 2}}
+    mine = {"Authorization": "Bearer a-key-of-mine"}
+    slow = body_of("openai", "sfdc_ai__Defaultsandbox-slow-1")
+    async with ClientSession(headers=mine) as http:
+
+        async def asked(body: Any) -> int:
+            async with http.post(desk.url + PATHS["openai"], json=body) as answer:
+                return answer.status
+
+        desk.config = desk.of_org(0, keys=keys)
+        await reload(desk, http)
+        running = asyncio.create_task(asked(slow))
+        gates: dict[str, Any] = {}
+        async with asyncio.timeout(5):
+            while not gates.get("salesforce", {}).get("in_flight"):
+                async with http.get(desk.url + "/v1/sfbridge/stats") as told:
+                    gates = (await told.json())["gates"]
+        desk.config = desk.of_org(1, keys=keys)
+        desk.config.upstream["salesforce"].update(in_flight=1, queue=0)
+        assert (await reload(desk, http))[0] == 200
+        assert await asked(body_of("openai", "gpt-4o")) == 503
+        assert await running == 200
+        assert await asked(body_of("openai", "gpt-4o")) == 429
+
+
 async def test_web_pages_cannot_reload(desk: Desk) -> None:
     """A page of another origin is turned away before anything is read."""
     desk.fault = "was read"
