@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from local_bench import Begin, Bridge
-from speak import ASK, CALLED, CUT, PATHS, STOPPED, WIRES, Heard, body_of, heard
+from speak import ASK, CALLED, CUT, EVERY_WIRE, PATHS, STOPPED, Heard, body_of, heard
 
 from tests.fakes.openai_server import Behaviour, Server
 
-BOTH = pytest.mark.parametrize("wire", WIRES)
+ALL = pytest.mark.parametrize("wire", EVERY_WIRE)
 MODES = pytest.mark.parametrize("stream", [False, True], ids=["fold", "stream"])
 FAMILIES = pytest.mark.parametrize("family", ["llamacpp", "vllm", "ollama", "lmstudio", "generic"])
 PNG = "iVBORw0KGgo="
@@ -29,7 +29,7 @@ async def at_rest(bridge: Bridge) -> None:
 
 
 @FAMILIES
-@BOTH
+@ALL
 @MODES
 async def test_text_arrives(begin: Begin, family: str, wire: str, stream: bool) -> None:
     """Words of any family of servers reach clients of both protocols, with the server's own counts."""
@@ -42,6 +42,11 @@ async def test_text_arrives(begin: Begin, family: str, wire: str, stream: bool) 
         (answer.usage["prompt_tokens"], answer.usage["prompt_tokens_details"]["cached_tokens"])
         if wire == "openai"
         else (
+            answer.usage["input_tokens"],
+            answer.usage["input_tokens_details"]["cached_tokens"],
+        )
+        if wire == "responses"
+        else (
             answer.usage["input_tokens"] + answer.usage["cache_read_input_tokens"],
             answer.usage["cache_read_input_tokens"],
         )
@@ -50,7 +55,7 @@ async def test_text_arrives(begin: Begin, family: str, wire: str, stream: bool) 
 
 
 @FAMILIES
-@BOTH
+@ALL
 @MODES
 @pytest.mark.parametrize("tools", ["native", "emulated"])
 async def test_tools_are_called(
@@ -70,6 +75,9 @@ def history(wire: str, answer: Heard, result: Any, error: bool = False) -> list[
     """The user's question, the call that was answered, and its result, as the wire's clients send them."""
     (call_id, name, arguments), *_ = answer.calls
     first = {"role": "user", "content": ASK}
+    if wire == "responses":
+        made = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+        return [first, made, {"type": "function_call_output", "call_id": call_id, "output": result}]
     if wire == "openai":
         function = {"name": name, "arguments": arguments}
         call = {"id": call_id, "type": "function", "function": function}
@@ -87,7 +95,7 @@ def history(wire: str, answer: Heard, result: Any, error: bool = False) -> list[
     ]
 
 
-@BOTH
+@ALL
 @MODES
 async def test_parallel_calls_stay_apart(begin: Begin, wire: str, stream: bool) -> None:
     """Calls whose pieces arrive interleaved leave one after the other, exact."""
@@ -97,6 +105,11 @@ async def test_parallel_calls_stay_apart(begin: Begin, wire: str, stream: bool) 
     offered = (
         [{"name": n, "description": d, "input_schema": schema} for n, d in tools]
         if wire == "anthropic"
+        else [
+            {"type": "function", "name": n, "description": d, "parameters": schema}
+            for n, d in tools
+        ]
+        if wire == "responses"
         else [
             {"type": "function", "function": {"name": n, "description": d, "parameters": schema}}
             for n, d in tools
@@ -111,7 +124,7 @@ async def test_parallel_calls_stay_apart(begin: Begin, wire: str, stream: bool) 
     assert len({call_id for call_id, _, _ in answer.calls}) == 2
 
 
-@BOTH
+@ALL
 @MODES
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 async def test_reasoning_is_thinking(begin: Begin, wire: str, stream: bool, field: str) -> None:
@@ -119,10 +132,11 @@ async def test_reasoning_is_thinking(begin: Begin, wire: str, stream: bool, fiel
     bridge = await begin(server=Server(reasoning=field))
     answer = await bridge.ask(wire, stream=stream)
     assert answer.text == "Hello! This is the sandbox org speaking."
-    assert (b'"thinking"' if wire == "anthropic" else b'"reasoning_content"') in answer.body
+    shown = {"anthropic": b'"thinking"', "openai": b'"reasoning_content"'}
+    assert shown.get(wire, b'"type":"reasoning"') in answer.body
 
 
-@BOTH
+@ALL
 @MODES
 async def test_a_turn_of_thoughts_alone_is_shown(begin: Begin, wire: str, stream: bool) -> None:
     """A model that says everything in its thoughts does not end in an empty turn."""
@@ -150,7 +164,7 @@ async def test_pictures_in_results_are_lifted(begin: Begin, stream: bool) -> Non
     assert user["content"][1]["image_url"]["url"] == f"data:image/png;base64,{PNG}"
 
 
-@BOTH
+@ALL
 async def test_pictures_are_refused_where_nobody_sees_them(begin: Begin, wire: str) -> None:
     """A person's picture for a model without eyes is refused by its path, before anything is sent."""
     bridge = await begin(server=Server(family="llamacpp"))
@@ -159,6 +173,8 @@ async def test_pictures_are_refused_where_nobody_sees_them(begin: Begin, wire: s
     part = (
         {"type": "image_url", "image_url": {"url": url}}
         if wire == "openai"
+        else {"type": "input_image", "image_url": url}
+        if wire == "responses"
         else {"type": "image", "source": source}
     )
     answer = await bridge.ask(wire, messages=[{"role": "user", "content": [part]}])
@@ -193,13 +209,13 @@ async def test_the_attribution_line_is_left_out(begin: Begin) -> None:
     assert first["messages"][0] == {"role": "system", "content": "You are helpful."}
 
 
-@BOTH
+@ALL
 async def test_templates_with_strict_turns_are_met_half_way(begin: Begin, wire: str) -> None:
     """Where words after a result break the template, they go into the result, now and from then on."""
     bridge = await begin(server=Server(family="llamacpp", strict_turns=True))
     answer = await bridge.ask(wire, ASK, tools=True)
     messages = history(wire, answer, "42")
-    if wire == "openai":
+    if wire != "anthropic":
         messages.append({"role": "user", "content": ASIDE})
     for _ in range(2):
         answer = await bridge.ask(wire, tools=True, messages=messages)
@@ -208,7 +224,7 @@ async def test_templates_with_strict_turns_are_met_half_way(begin: Begin, wire: 
     assert bridge.server.counts["chat"] == 4
 
 
-@BOTH
+@ALL
 async def test_models_without_tools_get_them_emulated(begin: Begin, wire: str) -> None:
     """A server that says its model cannot call tools is not sent any."""
     bridge = await begin(server=Server(family="ollama", tools=False, window=100_000))
@@ -241,7 +257,7 @@ async def test_the_models_of_the_server_are_listed(begin: Begin) -> None:
 
 
 @FAMILIES
-@BOTH
+@ALL
 @MODES
 async def test_an_overflow_is_told_in_true_numbers(
     begin: Begin, family: str, wire: str, stream: bool
@@ -260,7 +276,7 @@ async def test_an_overflow_is_told_in_true_numbers(
     assert bridge.server.counts["chat"] == 1
 
 
-@BOTH
+@ALL
 @MODES
 async def test_every_cut_is_visible(begin: Begin, wire: str, stream: bool) -> None:
     """An answer that breaks off anywhere is a failure: a status before the first word, an error after it."""
@@ -275,7 +291,7 @@ async def test_every_cut_is_visible(begin: Begin, wire: str, stream: bool) -> No
     await at_rest(bridge)
 
 
-@BOTH
+@ALL
 async def test_an_end_without_a_finish_reason_is_no_end(begin: Begin, wire: str) -> None:
     """A stream that just ends, its transport in order, is still not a whole answer."""
     bridge = await begin()
@@ -286,7 +302,7 @@ async def test_an_end_without_a_finish_reason_is_no_end(begin: Begin, wire: str)
     assert answer.error["message"]
 
 
-@BOTH
+@ALL
 async def test_an_end_without_a_sentinel_is_an_end(begin: Begin, wire: str) -> None:
     """The finish reason makes an answer whole, also where no [DONE] follows."""
     bridge = await begin(server=Server(done=False))
@@ -294,7 +310,7 @@ async def test_an_end_without_a_sentinel_is_an_end(begin: Begin, wire: str) -> N
     assert (answer.whole, answer.finish) == (True, STOPPED[wire])
 
 
-@BOTH
+@ALL
 async def test_an_error_inside_the_stream_is_told(begin: Begin, wire: str) -> None:
     """An error object between chunks ends the answer as the protocol's own error."""
     bridge = await begin()
@@ -309,7 +325,7 @@ async def test_an_error_inside_the_stream_is_told(begin: Begin, wire: str) -> No
     assert "too long" in answer.error["message"]
 
 
-@BOTH
+@ALL
 @MODES
 async def test_a_cut_call_never_reaches_a_tool(begin: Begin, wire: str, stream: bool) -> None:
     """A call that the output limit cut is dropped, and the limit is told."""
@@ -326,7 +342,7 @@ async def test_a_cut_call_never_reaches_a_tool(begin: Begin, wire: str, stream: 
     assert (answer.whole, answer.calls, answer.finish) == (True, [], CUT[wire])
 
 
-@BOTH
+@ALL
 @MODES
 async def test_a_silent_server_is_given_up(begin: Begin, wire: str, stream: bool) -> None:
     """Silence beyond the configured limits is a timeout that the client sees."""
@@ -338,7 +354,7 @@ async def test_a_silent_server_is_given_up(begin: Begin, wire: str, stream: bool
     await at_rest(bridge)
 
 
-@BOTH
+@ALL
 @MODES
 async def test_a_broken_connection_is_tried_again(begin: Begin, wire: str, stream: bool) -> None:
     """A connection that breaks before the first byte costs time, not the answer."""
@@ -349,7 +365,7 @@ async def test_a_broken_connection_is_tried_again(begin: Begin, wire: str, strea
     assert bridge.server.counts["chat"] == 2
 
 
-@BOTH
+@ALL
 @MODES
 async def test_a_request_that_breaks_the_server_is_not_sent_for_ever(
     begin: Begin, wire: str, stream: bool
@@ -362,7 +378,7 @@ async def test_a_request_that_breaks_the_server_is_not_sent_for_ever(
     assert bridge.server.counts["chat"] <= 9
 
 
-@BOTH
+@ALL
 @MODES
 async def test_an_absent_server_is_told(begin: Begin, wire: str, stream: bool) -> None:
     """A server that stays away is a 502 that names it, after the configured time and not a multiple."""
@@ -377,7 +393,7 @@ async def test_an_absent_server_is_told(begin: Begin, wire: str, stream: bool) -
         assert ready.status == 503
 
 
-@BOTH
+@ALL
 @MODES
 async def test_a_restart_is_waited_for(begin: Begin, wire: str, stream: bool) -> None:
     """A server that comes back within the time answers the request that waited, keep-alive meanwhile."""
@@ -396,7 +412,7 @@ async def test_a_restart_is_waited_for(begin: Begin, wire: str, stream: bool) ->
         assert ready.status == 200
 
 
-@BOTH
+@ALL
 async def test_a_restart_between_turns_is_noticed(begin: Begin, wire: str) -> None:
     """After a restart with another window, the next request is fitted to the new one."""
     bridge = await begin(server=Server(family="llamacpp", window=4096), connect_retry_seconds=20)
@@ -418,7 +434,7 @@ async def window_of(bridge: Bridge) -> Any:
         return (await ready.json())["upstreams"]["local"]["window"]
 
 
-@BOTH
+@ALL
 @MODES
 async def test_a_loading_model_is_waited_for(begin: Begin, wire: str, stream: bool) -> None:
     """A server that still loads its model is asked again until it has."""
@@ -431,7 +447,7 @@ async def test_a_loading_model_is_waited_for(begin: Begin, wire: str, stream: bo
     assert (await asking).whole
 
 
-@BOTH
+@ALL
 async def test_a_client_that_leaves_frees_the_server(begin: Begin, wire: str) -> None:
     """When the client hangs up, the server's connection is closed within a second."""
     bridge = await begin()
@@ -445,7 +461,7 @@ async def test_a_client_that_leaves_frees_the_server(begin: Begin, wire: str) ->
     await at_rest(bridge)
 
 
-@BOTH
+@ALL
 @MODES
 @pytest.mark.parametrize("split", [1, 7, 50])
 async def test_packets_may_fall_anywhere(begin: Begin, wire: str, stream: bool, split: int) -> None:
@@ -456,12 +472,12 @@ async def test_packets_may_fall_anywhere(begin: Begin, wire: str, stream: bool, 
     assert "héllo ✓ 😀 " * 8 in answer.text
 
 
-@BOTH
+@ALL
 async def test_a_wrong_key_is_told(begin: Begin, wire: str) -> None:
     """A key that the server refuses is a matter of the configuration, and the message says which key to set."""
     bridge = await begin(server=Server(key="right"), api_key="wrong")
     answer = await bridge.ask(wire)
-    assert answer.status == (401 if wire == "openai" else 403)
+    assert answer.status == (403 if wire == "anthropic" else 401)
     assert "api_key" in answer.error["message"]
     bridge = await begin(server=Server(key="right"), api_key="right")
     assert (await bridge.ask(wire)).whole

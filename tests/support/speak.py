@@ -18,6 +18,8 @@ PATHS = {
     "anthropic": "/v1/messages",
     "responses": "/v1/responses",
 }
+# the field in which each wire says what was said
+SAID = {"openai": "messages", "anthropic": "messages", "responses": "input"}
 
 CALCULATOR = {
     "type": "object",
@@ -51,7 +53,7 @@ class Heard:
 def body_of(
     wire: str, model: str, prompt: str = "Say hello.", *, tools: bool = False, **more: Any
 ) -> dict[str, Any]:
-    said = "input" if wire == "responses" else "messages"
+    said = SAID[wire]
     body: dict[str, Any] = {"model": model, said: [{"role": "user", "content": prompt}]}
     if wire == "anthropic":
         body["max_tokens"] = 1000
@@ -63,6 +65,8 @@ def body_of(
             body["tools"] = [{"type": "function", **tool, "parameters": CALCULATOR}]
         else:
             body["tools"] = [{"type": "function", "function": {**tool, "parameters": CALCULATOR}}]
+    if "messages" in more:
+        more[said] = more.pop("messages")
     return {**body, **more}
 
 
