@@ -93,11 +93,14 @@ def _developers(path: Path) -> tuple[TextPart, ...]:
 async def _found(request: web.Request, chain: Chain) -> dict[str, Raw]:
     """The items that the request refers to, as far as they are kept."""
     found: dict[str, Raw] = {}
-    for name in chain.refers:
-        answer_id = answer_of(name)
-        kept = await kept_answer(request, answer_id) if answer_id else None
-        if kept is not None and (item := item_of(kept, answer_id, name)) is not None:
-            found[name] = item
+    answers = {name: answer_of(name) for name in chain.refers}
+    for answer_id in {*answers.values()} - {""}:
+        kept = await kept_answer(request, answer_id)
+        if kept is None:
+            continue
+        for name in (name for name, whose in answers.items() if whose == answer_id):
+            if (item := item_of(kept, answer_id, name)) is not None:
+                found[name] = item
     return found
 
 

@@ -12,7 +12,7 @@ from sfbridge.core.answer import Answer, AnswerPart
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.request import TextPart, ThoughtPart, ToolCall
 from sfbridge.core.stream import FinishReason, Usage
-from sfbridge.wire.base import Reply, ToolForm
+from sfbridge.wire.base import Reply
 from sfbridge.wire.frames import literal, quoted, sound
 from sfbridge.wire.openai_chat.faults import error_body
 
@@ -90,10 +90,6 @@ class Items:
     def __init__(self, reply: Reply) -> None:
         self._stem = reply.id.partition("_")[2]
         self._forms = reply.forms
-
-    def form(self, name: str) -> ToolForm | None:
-        """How the client writes a tool, where it is no plain function."""
-        return self._forms.get(name)
 
     def id(self, prefix: str, index: int) -> str:
         return f"{prefix}_{self._stem}{index:02d}"
