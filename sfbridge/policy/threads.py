@@ -55,8 +55,9 @@ def _beginning(request: ChatRequest, place: str) -> bytes:
 
 def _longer(name: bytes, message: Message) -> bytes:
     found = blake2b(name, digest_size=16)
-    text = "\n".join(part.text.strip() for part in message.parts if isinstance(part, TextPart))
-    found.update(digest((message.role, text.strip())))
+    # blank space does not count: where one protocol has several texts, another has one
+    text = "".join([part.text for part in message.parts if isinstance(part, TextPart)])
+    found.update(digest((message.role, "".join(text.split()))))
     for part in message.parts:
         match part:
             case TextPart():

@@ -51,8 +51,9 @@ def install(folder: Path, *, logged_in: bool = True, **scenario: Any) -> Path:
 class Bench:
     """A running bridge, its simulated processes and a session to knock with."""
 
-    def __init__(self, url: str, app: web.Application, http: ClientSession, data: Path) -> None:
-        self.url, self.app, self.http, self.data = url, app, http, data
+    def __init__(self, url: str, runner: web.AppRunner, http: ClientSession, data: Path) -> None:
+        self.url, self.http, self.data = url, http, data
+        self.close = runner.cleanup
 
     async def ask(self, wire: str, prompt: str = "hello", **more: Any) -> Heard:
         found = await ask(
@@ -96,6 +97,15 @@ class Bench:
                 if found:
                     return
                 await asyncio.sleep(0.02)
+
+    async def ready(self, count: int = 1) -> None:
+        """Return when so many instances are ready."""
+
+        async def are_ready() -> bool:
+            facts = await self.facts()
+            return sum(facts.get(f"instance_{i}") == "ready" for i in range(16)) == count
+
+        await self.until(are_ready)
 
     async def idle(self) -> None:
         """Return when no question is under way; fails when a place is not given back."""
@@ -167,7 +177,7 @@ async def lingma(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncItera
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             http = await stack.enter_async_context(ClientSession())
-            bench = Bench(f"http://127.0.0.1:{runner.addresses[0][1]}", app, http, data)
+            bench = Bench(f"http://127.0.0.1:{runner.addresses[0][1]}", runner, http, data)
             benches.append(bench)
             return bench
 

@@ -137,19 +137,13 @@ class Ask:
                 if signal.fault is not None and not self._reading.spoken:
                     raise self._refusal(signal.fault)
         try:
-            found = self._reading.feed(signals)
+            return self._reading.feed(signals)
         except Overflow:
             raise _too_much(self._settings.most_answer) from None
         except GatewayError as error:
             if error.code == "lingma_forbidden" or error.kind == "rate_limited":
                 self.instance.doubt.set()
             raise
-        if self._reading.diverged:
-            self._note_divergence()
-        return found
-
-    def _note_divergence(self) -> None:
-        self.instance.board.counts["overwrite_diverged"] += 1
 
     def _refusal(self, fault: Fault) -> Exception:
         self._box.ended.set()
@@ -229,6 +223,7 @@ class Ask:
     def _give_back(self, *, keep: bool) -> Coroutine[Any, Any, None] | None:
         instance, session, now = self.instance, self._told(), self._clock()
         instance.board.remove(self._question.id)
+        instance.board.counts["overwrite_diverged"] += self._reading.diverged
         same = self._generation == instance.generation
         if same and session:
             if session != self._used:

@@ -40,9 +40,11 @@ Spawn = Callable[[str, Coroutine[Any, Any, None]], object]
 
 
 class Line(NamedTuple):
-    """What a connection is given: who hears its pushes, who runs its tasks, epoch seconds, seconds for a reply."""
+    """What a connection is given: who hears its pushes and of its end, who runs its tasks, epoch seconds, seconds for
+    a reply."""
 
     hear: Hear
+    ended: Callable[[], None]
     spawn: Spawn
     wall: Callable[[], float]
     rpc_timeout: float
@@ -54,7 +56,7 @@ class Connection:
     def __init__(self, socket: ClientWebSocketResponse, line: Line) -> None:
         self.closed = asyncio.Event()
         self._socket = socket
-        self._hear, self._spawn, self._wall, self._rpc_timeout = line
+        self._hear, self._tell_end, self._spawn, self._wall, self._rpc_timeout = line
         self._frames = Frames()
         self._writing = asyncio.Lock()
         self._number = 0
@@ -169,7 +171,10 @@ class Connection:
 
     def _fail(self) -> None:
         """Nothing more will come."""
+        if self.closed.is_set():
+            return
         self.closed.set()
+        self._tell_end()
         for waiting in list(self._pending.values()):
             if not waiting.done():
                 waiting.set_exception(Lost("the connection was closed"))

@@ -124,6 +124,8 @@ class Instance:
         """The connection is gone, and every ask with it."""
         self.connection = None
         self.board.fail(Lost("the connection was closed"))
+        if self.state in ("ready", "degraded", "needs_login"):
+            self.move("backoff", "the connection was lost")
 
     def succeeded(self) -> None:
         self._failures = 0
@@ -258,6 +260,7 @@ class Instance:
             return False
         if self.dialect_sure:
             self.move("incompatible", f"it does not speak the {self.dialect} dialect")
+            self.doubt.set()
             return False
         self.dialect = "classic" if self.dialect == "acp" else "acp"
         self.dialect_sure = True

@@ -30,7 +30,7 @@ class Manner(Struct, frozen=True, kw_only=True):
     thoughts: bool
     partial: bool = False
     limit: int | None = None
-    measure: Callable[[str], int] = len
+    measure: Callable[[str], float] = len
 
 
 class Overflow(Exception):
@@ -50,15 +50,16 @@ class Reading:
         self._tools = tools
         self._most = most
         self._fences = Fences()
+        self._held: list[Piece] = []  # of an answer that leaves whole
         self._raw: list[str] = []
         self._size = 0
+        self._tokens = 0.0
         self._filtered = False
         self.diverged = False
         self.spoken = False
         self.prepared = False
         self.over = False
         self.whole = False
-        self.cut = False
 
     @property
     def has_text(self) -> bool:
@@ -70,7 +71,7 @@ class Reading:
 
     def feed(self, signals: Iterable[Signal]) -> list[Piece]:
         """Raises GatewayError when the process says that it failed, Overflow when it said too much."""
-        out: list[Piece] = []
+        out = [] if self._manner.stream else self._held
         for signal in signals:
             if self.over:
                 break
@@ -94,7 +95,7 @@ class Reading:
                     out.append(Closed(reason="stop", raw="missing_finish"))
                 case _:
                     pass
-        return out
+        return out if self._manner.stream or self.over else []
 
     def _say(self, said: Said, out: list[Piece]) -> None:
         self._filtered = self._filtered or said.filtered
@@ -102,22 +103,25 @@ class Reading:
             return
         text = said.text
         if said.overwrite:
-            text = self._overwritten(text)
+            text = self._overwritten(text, out)
         elif text:
             self._keep(text)
         if not text:
             return
         self.spoken = True
-        if self._manner.stream and not self.diverged:
+        if not self.diverged:
             self._show(self._fences.feed(text), out)
-        self._measure(out)
+        if self._manner.limit is not None:
+            self._measure(text, self._manner.limit, out)
 
-    def _overwritten(self, text: str) -> str:
+    def _overwritten(self, text: str, out: list[Piece]) -> str:
         """What is new of a text that replaces everything; of one that does not continue it, nothing may be shown."""
         before = "".join(self._raw)
         self._raw, self._size = [], 0
         self._keep(text)
         if not self._manner.stream:
+            out[:] = [piece for piece in out if not isinstance(piece, Text)]
+            self._fences = Fences()
             return text
         if self.diverged or not text.startswith(before):
             self.diverged = True
@@ -138,17 +142,16 @@ class Reading:
                 self._tools.feed(item)
                 out += self._tools.leaving()
 
-    def _measure(self, out: list[Piece]) -> None:
-        limit = self._manner.limit
-        if limit is None or self._size < limit:  # a token is at least a character
-            return
-        if self._manner.measure("".join(self._raw)) >= limit:
-            self.cut = True
+    def _measure(self, text: str, limit: int, out: list[Piece]) -> None:
+        self._tokens += self._manner.measure(text)
+        if self._tokens >= limit:
             self._last(out)
             out.append(Closed(reason="length", raw="max_output"))
 
     def _end(self, end: Ended, out: list[Piece]) -> None:
         self._complete(end.full, out)
+        if self.over:
+            return
         code = end.code if end.code is not None else (200 if self._size else 0)
         if self._filtered or code in FILTERED:
             self._last(out)
@@ -175,10 +178,6 @@ class Reading:
 
     def _last(self, out: list[Piece]) -> None:
         self.over = True
-        if not self._manner.stream:
-            self._show(self._fences.feed("".join(self._raw)), out)
-        if self._manner.stream and self.diverged:
-            out += self._tools.leaving(last=True)
-            return
-        self._show(self._fences.drain(), out)
+        if not self.diverged:
+            self._show(self._fences.drain(), out)
         out += self._tools.leaving(last=True)

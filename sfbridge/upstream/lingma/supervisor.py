@@ -142,16 +142,20 @@ class Supervisor:
                 await self._life()
             except Absent as error:
                 _log.warning("Lingma instance %d: %s", instance.index, error)
-                return instance.move("absent", str(error))
+                instance.move("absent", str(error))
+                break
             except _Incompatible as error:
                 _log.warning("Lingma instance %d: %s", instance.index, error)
-                return instance.move("incompatible", str(error))
+                instance.move("incompatible", str(error))
+                await self._place.end()
+                break
             except (Trouble, OSError) as error:
                 reason = str(error)
             instance.lost()
             await self._place.end()
             if not await self._pause(reason):
-                return None
+                break
+        await self._stopping.wait()
 
     async def _pause(self, reason: str) -> bool:
         """Wait before the next start; False when there is to be none."""
@@ -205,7 +209,11 @@ class Supervisor:
         """A connection, as soon as the process takes one."""
         instance, seconds = self._instance, self._settings.start_timeout
         line = Line(
-            instance.hear, self._resources.spawn, self._resources.wall, self._settings.rpc_timeout
+            instance.hear,
+            instance.lost,
+            self._resources.spawn,
+            self._resources.wall,
+            self._settings.rpc_timeout,
         )
         try:
             async with asyncio.timeout(seconds):
@@ -281,8 +289,7 @@ class Supervisor:
         if found or not before:
             has_auto = any(one.key == AUTO for one in found)
             instance.models = found if has_auto else (Offered(AUTO), *found)
-        if instance.state != "degraded":
-            instance.move("ready")
+        instance.move("ready")
         if instance.models != before:
             self._resources.changed()
         return None
@@ -296,6 +303,8 @@ class Supervisor:
         failures = 0
         try:
             while not closed.done() and not ended.done():
+                if instance.state == "incompatible":
+                    raise _Incompatible(instance.reason)
                 doubt = asyncio.create_task(instance.doubt.wait())
                 tick = min(settings.ping_interval, settings.login_interval)
                 await asyncio.wait(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from .scenario import Play
@@ -129,6 +130,10 @@ class Ask:
         }
         for name, word in words.items():
             text = text.replace("{{" + name + "}}", word)
+        mark = re.search(r"<tool_call (\S+) name=", self.question)
+        if mark is not None:
+            call = f'<tool_call {mark[1]} name="\\1">\n\\2\n</tool_call {mark[1]}>'
+            text = re.sub(r"\{\{call:(\w+):(.*)\}\}", call, text)
         return text
 
     def _ids(self, params: dict[str, Any]) -> dict[str, Any]:
