@@ -18,7 +18,7 @@ from .policy.estimate import estimate, family_of
 from .policy.fitting import Fitted, fit
 from .policy.limits import Permits
 from .policy.mirrored import without_mirrored
-from .policy.prefix import conversation_key, trail, where_broke
+from .policy.prefix import conversation_key, neutral_attribution, trail, where_broke
 from .policy.pruning import Measure, Memory, Pruning, prune
 from .policy.routing import Routes, Target
 from .policy.window import RESERVE, cap_output
@@ -146,7 +146,7 @@ class Planner:
         """
         request = without_mirrored(request)
         back, numbers = self.backs[target.upstream], self._numbers
-        asked, notes = _supplemented(request, back)
+        asked, notes = _supplemented(_steadied(request, can), back)
         fitted = fit(asked, can)
         watched = bool(can.window) and self._prunes(back, can) and not whole
         family = family_of(target.model)
@@ -235,6 +235,12 @@ class Planner:
         now, before = trail(sent), self._trails.recall(conversation)
         self._trails.keep(conversation, now)
         return where_broke(before, now) if before is not None else ""
+
+
+def _steadied(request: ChatRequest, can: Capabilities) -> ChatRequest:
+    """The request without what changes at its front from turn to turn, where the upstream wants it so."""
+    system = neutral_attribution(request.system) if can.steady else request.system
+    return request if system is request.system else replace(request, system=system)
 
 
 def _supplemented(request: ChatRequest, back: Back) -> tuple[ChatRequest, dict[str, int]]:

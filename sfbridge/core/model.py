@@ -20,6 +20,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     choices       tool choice modes honoured natively ("auto" goes without saying)
     system_midway system messages may stand between other messages
     prunes        nobody but us keeps conversations within the window, so long ones are cut here
+    steady        a prompt that begins as the last one did is read faster, so what a client changes at its front
+                  without need is left out
     alternation   turns must alternate, the first one being the user's
     threads       it keeps conversations of its own, which later calls may continue
     extras        the dialect (of a request) whose unknown top-level fields are passed on; empty: none's
@@ -41,6 +43,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     window: int | None = None
     output_cap: int | None = None
     prunes: bool = False
+    steady: bool = False
     threads: bool = False
     extras: str = ""
 

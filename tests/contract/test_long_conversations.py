@@ -139,3 +139,24 @@ async def test_small_models_can_be_urged_on(begin: Begin) -> None:
     plain = await bridge.ask("anthropic")
     assert plain.status == 200
     assert "Use the tools" not in str(server.asked[-1])
+
+
+@pytest.mark.parametrize(("attribution", "breaks"), [("neutralise", False), ("keep", True)])
+async def test_the_receipt_judges_the_prompt_that_was_sent(
+    begin: Begin, attribution: str, breaks: bool
+) -> None:
+    """Claude Code's changing first line breaks the prefix only where it is sent; the receipt says so then."""
+    server = Server(family="llamacpp", window=100_000)
+    bridge = await begin(server=server, attribution=attribution)
+    session = LongSession(3, tools=4_000, system=3_000)
+    for _ in range(2):
+        session.grow()
+        answer = await say(bridge, session)
+    first, second = [json.dumps(asked["messages"]) for asked in server.asked]
+    assert second.startswith(first.removesuffix("]")) is not breaks
+    async with bridge.http.get(
+        f"{bridge.url}/v1/sfbridge/turns/{answer.headers['x-request-id']}"
+    ) as found:
+        told = (await found.json())["turn"].get("prefix_broke", "")
+    assert told.startswith("system text 1 changed") is breaks, told
+    assert bool(told) is breaks

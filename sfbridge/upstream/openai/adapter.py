@@ -171,7 +171,6 @@ class OpenAiServer:
     def _manner(self, model: str) -> Manner:
         return Manner(
             profile=self._profile(self._knowledge.found),
-            attribution=self._settings.attribution == "keep",
             tools=self._facts.tools(model) != "none",
             folded=self._facts.folded(model),
         )

@@ -132,6 +132,7 @@ class Facts:
             or None,
             extras=DIALECT,
             prunes=True,
+            steady=self._settings.attribution == "neutralise",
         )
 
     def tools(self, model: str) -> str:

@@ -25,7 +25,6 @@ from sfbridge.core.request import (
 from .profiles import Profile
 
 ERROR_MARK: Final = "Error: "
-ATTRIBUTION: Final = "x-anthropic-billing-header:"
 # The answer has one choice and no probabilities, so these wishes cannot be fulfilled.
 UNANSWERED: Final = frozenset(
     ("n", "best_of", "logprobs", "top_logprobs", "modalities", "audio", "functions")
@@ -118,14 +117,12 @@ _encode = msgspec.json.Encoder().encode
 class Manner(Struct, frozen=True, kw_only=True):
     """How one server is spoken to.
 
-    attribution  whether Claude Code's changing first line stays
-    tools        False leaves tools out
-    folded       words that follow tool results go into the last result: some templates count them as a
-                 second user turn in a row and refuse
+    tools   False leaves tools out
+    folded  words that follow tool results go into the last result: some templates count them as a second user
+            turn in a row and refuse
     """
 
     profile: Profile
-    attribution: bool = False
     tools: bool = True
     folded: bool = False
 
@@ -225,7 +222,7 @@ def _tool(tool: Tool) -> _Tool:
 
 
 def _messages(request: ChatRequest, manner: Manner) -> list[_Message]:
-    system = lines_of(_system(request.system, manner), "\n\n")
+    system = lines_of((part.text for part in request.system if part.text), "\n\n")
     found = [_Message("system", system)] if system else []
     for message in request.messages:
         match message.role:
@@ -236,20 +233,6 @@ def _messages(request: ChatRequest, manner: Manner) -> list[_Message]:
             case "user":
                 found += _user(message, manner)
     return found
-
-
-def _system(parts: Iterable[TextPart], manner: Manner) -> list[str]:
-    texts = [part.text for part in parts]
-    if not manner.attribution:
-        texts = [without_attribution(text) for text in texts]
-    return [text for text in texts if text]
-
-
-def without_attribution(text: str) -> str:
-    """The text without the line with which Claude Code signs a request; it differs from one to the next."""
-    if not text.startswith(ATTRIBUTION):
-        return text
-    return text.partition("\n")[2].lstrip("\n")
 
 
 def _assistant(message: Message, profile: Profile) -> Iterable[_Message]:

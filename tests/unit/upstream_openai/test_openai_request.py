@@ -24,7 +24,7 @@ from sfbridge.core.request import (
     ToolResult,
 )
 from sfbridge.upstream.openai.profiles import PROFILES, Family
-from sfbridge.upstream.openai.request import Manner, body, unsent, without_attribution
+from sfbridge.upstream.openai.request import Manner, body, unsent
 
 HI = (Message("user", (TextPart("Hi"),)),)
 TOOLS = (Tool(name="one", description="First."), Tool(name="two"))
@@ -198,37 +198,13 @@ def test_unknown_fields_pass_but_never_replace_ours() -> None:
     assert unsent(request, Manner(profile=PROFILES["generic"])) == ["model", "n"]
 
 
-LINE = "x-anthropic-billing-header: cc_version=2.1.329; cc_entrypoint=cli; cch=0a1b2;"
-
-
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        (LINE, ""),
-        (f"{LINE}\nYou are.", "You are."),
-        (f"{LINE}\n\nYou are.", "You are."),
-        ("You are.", "You are."),
-        (f"Say {LINE}", f"Say {LINE}"),
-    ],
-)
-def test_only_the_attribution_line_goes(text: str, left: str) -> None:
-    """The changing line goes where it stands first; a text that speaks of it stays."""
-    assert without_attribution(text) == left
-    request = replace(ASKED, system=(TextPart(text), TextPart("Be kind.")))
-    kept = sent(request, attribution=True)["messages"][0]["content"]
-    assert kept == f"{text}\n\nBe kind."
-    first = sent(request)["messages"][0]["content"]
-    assert first == (f"{left}\n\nBe kind." if left else "Be kind.")
-
-
 def test_a_conversation_grows_without_changing_its_beginning() -> None:
-    """Two turns of one conversation share their bytes up to the new turn, whatever the line says."""
+    """Two turns of one conversation share their bytes up to the new turn."""
     turns = (*HI, CALLS, Message("user", (ToolResult("a"), ToolResult("b"), TextPart("Go on."))))
     grown = (*turns, Message("assistant", (TextPart("Yes."),)), *HI)
     bodies = []
-    for number, messages in enumerate((turns, grown)):
-        system = (TextPart(f"{LINE}{number}"), TextPart("Be kind."))
-        request = replace(ASKED, system=system, messages=messages, tools=TOOLS)
+    for messages in (turns, grown):
+        request = replace(ASKED, system=(TextPart("Be kind."),), messages=messages, tools=TOOLS)
         bodies.append(body("tiny", request, Manner(profile=PROFILES["llamacpp"]), stream=True))
     first, second = bodies
     end = first.index(b'],"stream"')
