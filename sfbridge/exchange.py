@@ -10,7 +10,7 @@ from msgspec import Struct
 from .core.embedding import EmbeddingRequest
 from .core.errors import GatewayError
 from .core.receipt import Contents, Glimpse, Receipt
-from .core.request import ChatRequest, Shape, Tool, text_of
+from .core.request import ChatRequest, Shape, Tool, ToolResult, text_of
 from .core.stream import Activity, Usage
 from .emulation import Dressed, Fault, PlannedCall
 from .emulation.turn import Turn
@@ -62,6 +62,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     def opening(self) -> Usage:
         """What an answer may say of its tokens before the upstream has said anything."""
         return Usage(input=self.prompt_tokens, output=0, estimated=True)
+
+    @property
+    def answers_results(self) -> bool:
+        """Whether the turn follows tool results, so that there may be nothing left to say."""
+        messages = self.asked.messages
+        return bool(messages) and any(isinstance(p, ToolResult) for p in messages[-1].parts)
 
     @property
     def reads(self) -> bool:

@@ -182,7 +182,7 @@ class Gateway:
         self, exchange: Exchange, plan: Plan, make_id: Callable[[int], str]
     ) -> AsyncGenerator[list[Event]]:
         """The answer of one target."""
-        sequencer = Sequencer(make_id, plan.opening)
+        sequencer = Sequencer(make_id, plan.opening, wordless=plan.answers_results)
         exchange.activities = sequencer.activities
         tap = Tap(exchange, plan)
         exchange.notes.update(plan.fitted.repairs)

@@ -41,13 +41,22 @@ class Sequencer:
 
     make_id   gives the id of the n-th call of the answer, for calls that came without one
     estimate  our own count of the prompt, for `Started` when the upstream has not reported one by then
+    wordless  an answer may be empty, if the upstream says that it is whole. So models end their turn when a tool
+              result left nothing to say; anywhere else an empty answer is one that was lost
 
     `Finished` carries only what the upstream reported.
     """
 
-    def __init__(self, make_id: Callable[[int], str], estimate: Usage = Usage()) -> None:
+    def __init__(
+        self,
+        make_id: Callable[[int], str],
+        estimate: Usage = Usage(),
+        *,
+        wordless: bool = False,
+    ) -> None:
         self._make_id = make_id
         self._estimate = estimate
+        self._wordless = wordless
         self._usage = Usage()
         self._model = ""
         self._started = False
@@ -160,7 +169,8 @@ class Sequencer:
                 "The upstream said that it called a tool, but sent no call.",
                 code="upstream_empty_call",
             )
-        if self._index < 0 and reason == "stop" and not self._ran:
+        silent = self._ran or (self._wordless and bool(piece.raw))
+        if self._index < 0 and reason == "stop" and not silent:
             raise GatewayError(
                 "upstream_failed", "The upstream sent an empty answer.", code="upstream_empty"
             )

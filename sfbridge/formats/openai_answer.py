@@ -1,7 +1,9 @@
 """What servers of the OpenAI dialect answer: completions, chunks, model lists, errors, and the probes of some.
 
-Every field may be missing or null, because every server leaves out another one. Sources: the vendor's API
-reference, and the sources of llama.cpp, vLLM, Ollama and LM Studio's REST documentation for what differs.
+Every field may be missing or null, because every server leaves out another one. llama.cpp's answers are those that
+tests/live reads. What vLLM and Ollama have of their own was read in their sources (`chat_completion/protocol.py`,
+`openai/openai.go`); LM Studio's fields, and Ollama's beside `/v1`, are as their public documentation and clients
+have them. A field that turns out to be named otherwise is one that is missing.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from . import embeddings
 from .answer import StreamReader, whole_answer
 from .connection import Connection
 from .detect import Found, Looker, Seen
-from .facts import ANY, Facts
+from .facts import ANY, DEFAULT, Facts
 from .faults import ROLES, Asked
 from .knowledge import Knowledge
 from .profiles import PROFILES, Profile
@@ -144,9 +144,17 @@ class OpenAiServer:
         found = self._knowledge.found
         model = self._facts.target(found, call.model)
         call.trace.known_as = (model,)
-        sent = body(model, call.request, manner, stream=call.stream)
-        window, _ = self._facts.window(found, call.model)
-        asked = Asked(model=model, size=len(sent), window=window)
+        stream = call.stream or manner.profile.streams(tools=bool(call.request.tools))
+        sent = body(model, call.request, manner, stream=stream)
+        window, source = self._facts.window(found, call.model)
+        asked = Asked(
+            model=model,
+            size=len(sent),
+            stream=stream,
+            output=call.request.max_output or 0,
+            window=window,
+            sure=source != DEFAULT,
+        )
         accepted = self._connection.accepted(self._connection.chat, sent, asked)
         return await stack.enter_async_context(accepted), asked
 
@@ -155,7 +163,7 @@ class OpenAiServer:
     ) -> Reception:
         """The answer as it came, streamed or whole: some servers decide that by themselves."""
         kind = response.content_type
-        if kind == _STREAM or (call.stream and kind != _JSON):
+        if kind == _STREAM or (asked.stream and kind != _JSON):
             idle = self._settings.stream_idle_timeout
             pieces: AsyncGenerator[Sequence[Piece]] | OneBatch = read_pieces(
                 response, StreamReader(asked), call.trace, idle

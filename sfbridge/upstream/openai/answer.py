@@ -13,10 +13,12 @@ import msgspec
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.stream import Closed, FinishReason, Opened, Piece, Text, Thought, Usage
 from sfbridge.formats.openai_answer import Choice, Completion, ContentPiece, Said, Tokens
-from sfbridge.formats.sse import BrokenStream, Events, SseEvent
+from sfbridge.formats.sse import SseEvent
+from sfbridge.upstream.broken import garbled, truncated
 from sfbridge.upstream.calls import Calls
+from sfbridge.upstream.events import EventReader
 
-from .faults import Asked, fault_in_stream
+from .faults import WHO, Asked, empty_overflow, fault_in_stream, silent_overflow
 
 DONE: Final = b"[DONE]"
 
@@ -41,68 +43,53 @@ _GAVE_UP: Final = frozenset(("abort", "aborted", "error", "cancelled"))
 _decode = msgspec.json.Decoder(Completion).decode
 
 
-class StreamReader:
+class StreamReader(EventReader):
     """Bytes of an event stream in, pieces out. Calls leave whole, before the end."""
 
     def __init__(self, asked: Asked) -> None:
+        super().__init__(WHO)
         self._asked = asked
-        self._events = Events()
-        self._turn = _Turn()
-        self.settled = False
-        self.closed = False
-
-    def feed(self, chunk: bytes) -> list[Piece]:
-        """The pieces of everything that `chunk` completes. Raises GatewayError where the stream fails."""
-        out: list[Piece] = []
-        try:
-            for event in self._events.feed(chunk):
-                if not self.closed:
-                    self._event(event, out)
-        except BrokenStream as error:
-            raise garbled(str(error)) from None
-        return out
-
-    def drain(self) -> list[Piece]:
-        """The end of the transport: the finish reason must have come."""
-        if self.closed:
-            return []
-        if not self.settled:
-            raise truncated()
-        return self._close()
+        self._turn = _Turn(asked)
 
     def _event(self, event: SseEvent, out: list[Piece]) -> None:
         data = event.data
         if data.strip() == DONE:
-            out += self._close()
+            self.close(out)
         elif event.event == "error":
             raise fault_in_stream(data, self._asked)
         elif data:
-            self._turn.read(_decoded(data), data, out, self._asked)
+            self._turn.read(_decoded(data), data, out)
             self.settled = bool(self._turn.reason)
 
-    def _close(self) -> list[Piece]:
-        self.settled = self.closed = True
+    def _end(self) -> list[Piece]:
         return self._turn.end()
+
+    def _unfinished(self) -> GatewayError:
+        """A stream of nothing at all is how llama-cpp-python ends a request that does not fit its window: it begins
+        the stream, with a 200, before it counts (`llama_cpp/server/app.py` and `llama.py` of 0.3.36)."""
+        overflow = None if self._turn.begun else silent_overflow(self._asked)
+        return overflow or super()._unfinished()
 
 
 def whole_answer(body: bytes, asked: Asked) -> list[Piece]:
     """The pieces of a whole completion. Raises GatewayError for an error body under a 200."""
     completion = _decoded(body)
-    turn = _Turn()
+    turn = _Turn(asked)
     out: list[Piece] = []
-    turn.read(completion, body, out, asked)
+    turn.read(completion, body, out)
     if not completion.choices:
         raise fault_in_stream(body, asked)
     if not turn.reason and not turn.said_anything:
-        raise truncated()
+        raise truncated(WHO)
     return out + turn.end()
 
 
 class _Turn:
     """What one answer has said so far."""
 
-    def __init__(self) -> None:
-        self._opened = False
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self.begun = False
         self._calls = Calls()
         self._called = False
         self._thoughts: list[str] = []
@@ -115,13 +102,13 @@ class _Turn:
     def said_anything(self) -> bool:
         return self._text or self._called or bool(self._thoughts)
 
-    def read(self, said: Completion, data: bytes, out: list[Piece], asked: Asked) -> None:
+    def read(self, said: Completion, data: bytes, out: list[Piece]) -> None:
         if said.error and bytes(said.error) != b"null":
-            raise fault_in_stream(data, asked)
+            raise fault_in_stream(data, self._asked)
         if said.usage is not None:
             self._usage = self._usage.merged(usage_of(said.usage))
-        if not self._opened:
-            self._opened = True
+        if not self.begun:
+            self.begun = True
             out.append(Opened(model=said.model or "", id=said.id or "", usage=self._usage))
         for choice in said.choices or ():
             if not choice.index:  # further choices were not asked for
@@ -161,6 +148,10 @@ class _Turn:
                 code="upstream_aborted",
             )
         reason = "content_filter" if self._refused else _REASONS.get(raw.lower(), "stop")
+        if reason == "stop" and not self.said_anything:
+            prompt = (self._usage.input or 0) + (self._usage.cache_read or 0)
+            if overflow := empty_overflow(self._asked, prompt):
+                raise overflow
         out = self._calls.pieces(cut=reason == "length")
         if self._thoughts and not self._text and not self._called:
             out.append(Text("".join(self._thoughts)))
@@ -183,25 +174,6 @@ def usage_of(tokens: Tokens) -> Usage:
     )
 
 
-def truncated() -> GatewayError:
-    """The transport ended before the answer's own terminal mark."""
-    return GatewayError(
-        "upstream_failed",
-        "The model server ended the answer without saying that it was finished.",
-        code="upstream_truncated",
-    )
-
-
-def garbled(detail: str) -> GatewayError:
-    """What came is not the format that it should be."""
-    return GatewayError(
-        "upstream_failed",
-        "The model server sent an answer that cannot be read.",
-        code="upstream_garbled",
-        detail=detail,
-    )
-
-
 def _text_in(content: str | list[ContentPiece]) -> str:
     if isinstance(content, str):
         return content
@@ -212,4 +184,4 @@ def _decoded(data: bytes) -> Completion:
     try:
         return _decode(data)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise garbled(type(error).__name__) from None
+        raise garbled(WHO, type(error).__name__) from None

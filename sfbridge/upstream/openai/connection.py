@@ -6,7 +6,6 @@ the first byte, or the server says that it is still loading its model.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -48,7 +47,7 @@ class Connection:
         resources: Resources,
         standing: Standing,
     ) -> None:
-        self._clock, self._wall = resources.clock, resources.wall
+        self._clock, self._wall, self._sleep = resources.clock, resources.wall, resources.sleep
         self._patience = settings.connect_retry_seconds
         self._standing = standing
         timeout = ClientTimeout(
@@ -73,7 +72,7 @@ class Connection:
                 except GatewayError as error:
                     pause = waiting.after(error)
                     self._standing.failed(error)
-                await asyncio.sleep(pause)
+                await self._sleep(pause)
             self._standing.succeeded()
             yield response
 

@@ -10,10 +10,10 @@ from sfbridge.core.embedding import Vectors
 from sfbridge.core.stream import Usage
 from sfbridge.formats.openai_answer import EmbeddingList
 from sfbridge.upstream.base import EmbeddingCall
+from sfbridge.upstream.broken import garbled
 from sfbridge.upstream.vectors import in_order
 
-from .answer import garbled
-from .faults import Asked, fault_in_stream
+from .faults import WHO, Asked, fault_in_stream
 
 # Tokens of one call; OpenAI takes 300,000, and ours are estimates.
 MOST_TOKENS: Final = 200_000
@@ -35,7 +35,7 @@ def vectors(data: bytes, asked: Asked) -> Vectors:
     try:
         answer = _decode(data)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise garbled(type(error).__name__) from None
+        raise garbled(WHO, type(error).__name__) from None
     if answer.data is None:
         raise fault_in_stream(data, asked)
     told = answer.usage

@@ -16,6 +16,8 @@ _log = logging.getLogger("sfbridge.upstream.openai")
 
 # What is asked for when the client means whatever the server has loaded.
 ANY: Final = "default"
+# Where a window is from when nobody said it.
+DEFAULT: Final = "default_window"
 # The protocol whose unknown fields such a server may know.
 DIALECT: Final = "openai_chat"
 _LATEST: Final = ":latest"
@@ -150,7 +152,7 @@ class Facts:
             return learnt, "an overflow"
         if seen is not None and seen.window:
             return seen.window, seen.source
-        return self._settings.default_window, "default_window"
+        return self._settings.default_window, DEFAULT
 
     def _images(self, row: ModelRow | None, seen: Seen | None) -> bool:
         for told in (

@@ -1,8 +1,10 @@
 """An error answer of an OpenAI-compatible server -> GatewayError: one table of known texts, then the status.
 
-Texts go before statuses here, because these servers answer an overflow with 400, 413, 500 or inside a 200. The
-texts are those of llama.cpp, llama-cpp-python, vLLM, SGLang, Ollama, LM Studio and OpenAI as their sources or
-their issue trackers have them.
+Texts go before statuses here, because these servers answer an overflow with 400, 413, 500 or inside a 200. Those of
+llama.cpp and llama-cpp-python stand in their sources (0.3.36); llama.cpp's overflow and refusals of tools were seen
+to be so by tests/live. Those of vLLM, SGLang, text-generation-inference, Ollama and LM Studio are as people quote
+them in public issues and in programs that match them; no such server was asked. What is not in the table is told by
+its status, in the server's own words.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from sfbridge.formats.openai_answer import ErrorBody, ErrorEnvelope
 from sfbridge.upstream.http import retry_after
 from sfbridge.upstream.words import one_line
 
+# What clients are told of as the one who failed.
+WHO: Final = "The model server"
 # Codes that the adapter acts on.
 ROLES: Final = "upstream_template_roles"
 LOADING: Final = "upstream_loading"
@@ -30,13 +34,18 @@ _envelope = msgspec.json.Decoder(ErrorEnvelope)
 class Asked(Struct, frozen=True, kw_only=True):
     """What an error message may say about the request that failed.
 
+    stream  whether its answer was asked for as a stream
     size    bytes of its body
-    window  tokens, as far as anybody knows
+    output  tokens that its answer may have; 0: it does not say
+    window  tokens, as far as anybody knows; `sure` when somebody said so
     """
 
     model: str
+    stream: bool = False
     size: int = 0
+    output: int = 0
     window: int | None = None
+    sure: bool = False
 
 
 class Refusal(NamedTuple):
@@ -245,6 +254,32 @@ def fault_in_stream(body: bytes, asked: Asked) -> GatewayError:
     """The failure behind an error object where an answer, or a piece of one, should be."""
     refusal = refusal_of(body)
     return _fault(refusal.status or _BY_WORD.get(refusal.word.lower(), 500), refusal, asked, None)
+
+
+def silent_overflow(asked: Asked) -> GatewayError | None:
+    """The overflow behind a stream of nothing, where the prompt (by its bytes, which are all that is known of it)
+    and the answer that it asks for outgrow a window that somebody told; None where the numbers do not say so."""
+    prompt = asked.size // 4
+    told = asked.window if asked.sure else None
+    return _unsaid(prompt, told) if told and prompt + asked.output > told else None
+
+
+def empty_overflow(asked: Asked, prompt: int) -> GatewayError | None:
+    """The overflow behind a whole answer of no words, as LM Studio gives it (lmstudio-bug-tracker, issue 2339); None
+    where the prompt fits. `prompt` is the server's own count, 0 when it told none."""
+    told = asked.window if asked.sure else None
+    count = prompt or asked.size // 4
+    return _unsaid(count, told) if told and count >= told else None
+
+
+def _unsaid(prompt: int, window: int) -> GatewayError:
+    return GatewayError(
+        "context_overflow",
+        "The prompt is too long for the model: its server answered with nothing.",
+        code="context_length_exceeded",
+        tokens=(max(prompt, window + 1), window),
+        retriable=False,
+    )
 
 
 def refusal_of(body: bytes) -> Refusal:

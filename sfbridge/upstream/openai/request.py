@@ -21,6 +21,7 @@ from sfbridge.core.request import (
     lines_of,
     text_of,
 )
+from sfbridge.formats.openai_tools import OfferedFunction, OfferedTool, SentCall, SentFunction
 
 from .profiles import Profile
 
@@ -48,36 +49,13 @@ class _Image(Struct, frozen=True, tag="image_url"):
 _Content = str | None | list[_Text | _Image]
 
 
-class _Function(Struct, frozen=True, gc=False):
-    name: str
-    arguments: str
-
-
-class _Call(Struct, frozen=True):
-    id: str
-    function: _Function
-    type: Literal["function"] = "function"
-
-
 class _Message(Struct, frozen=True):
     role: str
     content: _Content
-    tool_calls: list[_Call] | UnsetType = UNSET
+    tool_calls: list[SentCall] | UnsetType = UNSET
     tool_call_id: str | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
     reasoning: str | UnsetType = UNSET
-
-
-class _ToolFunction(Struct, frozen=True, omit_defaults=True):
-    name: str
-    parameters: Raw
-    description: str = ""
-    strict: bool = False
-
-
-class _Tool(Struct, frozen=True):
-    function: _ToolFunction
-    type: Literal["function"] = "function"
 
 
 class _Named(Struct, frozen=True):
@@ -94,7 +72,7 @@ class _Body(Struct, frozen=True, kw_only=True):
     messages: list[_Message]
     stream: bool
     stream_options: _StreamOptions | UnsetType = UNSET
-    tools: list[_Tool] | UnsetType = UNSET
+    tools: list[OfferedTool] | UnsetType = UNSET
     tool_choice: str | _Named | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     max_tokens: int | UnsetType = UNSET
@@ -198,7 +176,9 @@ def _form(shape: Shape) -> Any:
 # ---- tools
 
 
-def _tools(request: ChatRequest, manner: Manner) -> tuple[list[_Tool], str | _Named | UnsetType]:
+def _tools(
+    request: ChatRequest, manner: Manner
+) -> tuple[list[OfferedTool], str | _Named | UnsetType]:
     if not request.tools or not manner.tools:
         return [], UNSET
     choice, offered = request.choice, request.tools
@@ -214,8 +194,8 @@ def _tools(request: ChatRequest, manner: Manner) -> tuple[list[_Tool], str | _Na
     return [_tool(tool) for tool in offered], wish
 
 
-def _tool(tool: Tool) -> _Tool:
-    return _Tool(_ToolFunction(tool.name, tool.schema, tool.description, tool.strict))
+def _tool(tool: Tool) -> OfferedTool:
+    return OfferedTool(OfferedFunction(tool.name, tool.schema, tool.description, tool.strict))
 
 
 # ---- messages
@@ -237,7 +217,7 @@ def _messages(request: ChatRequest, manner: Manner) -> list[_Message]:
 
 def _assistant(message: Message, profile: Profile) -> Iterable[_Message]:
     calls = [
-        _Call(part.id, _Function(part.name, part.arguments or "{}"))
+        SentCall(part.id, SentFunction(part.name, part.arguments or "{}"))
         for part in message.parts
         if isinstance(part, ToolCall)
     ]

@@ -25,9 +25,9 @@ from sfbridge.core.stream import (
 )
 from sfbridge.formats.anthropic import Block, MessageBody, StreamEvent, UsageBody
 from sfbridge.formats.eventstream import BrokenFrame, Frame, Frames
+from sfbridge.upstream.broken import garbled, truncated
 
-from .faults import Asked, fault_in_stream
-from .reading import garbled, truncated
+from .faults import WHO, Asked, fault_in_stream
 
 _REASONS: Final[dict[str, FinishReason]] = {
     "end_turn": "stop",
@@ -92,13 +92,13 @@ class BedrockReader:
                 if not self.closed:
                     self._frame(frame, out)
         except BrokenFrame as error:
-            raise garbled(str(error)) from None
+            raise garbled(WHO, str(error)) from None
         return out
 
     def drain(self) -> list[Piece]:
         """The end of the transport: without `message_stop` before it, the answer is not whole."""
         if not self.closed:
-            raise truncated()
+            raise truncated(WHO)
         return []
 
     def _frame(self, frame: Frame, out: list[Piece]) -> None:
@@ -112,7 +112,7 @@ class BedrockReader:
                 raise fault_in_stream("", frame.payload, self._asked)
             event = _event.decode(payload)
         except msgspec.MsgspecError as error:
-            raise garbled(type(error).__name__) from None
+            raise garbled(WHO, type(error).__name__) from None
         if event.type == "error":
             word = event.error.type if event.error else ""
             raise fault_in_stream(word, payload, self._asked)
@@ -152,7 +152,7 @@ class BedrockReader:
             case "input_json_delta":
                 key = self._keys.get(event.index)
                 if key is None:
-                    raise garbled("arguments of a call that never began")
+                    raise garbled(WHO, "arguments of a call that never began")
                 if delta.partial_json:
                     self._inputs.pop(event.index, None)
                     out.append(CallArguments(key, delta.partial_json))
@@ -214,7 +214,7 @@ def whole_message(body: bytes, asked: Asked) -> list[Piece]:
     try:
         message = _message.decode(body)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise garbled(type(error).__name__) from None
+        raise garbled(WHO, type(error).__name__) from None
     if message.type != "message":
         raise fault_in_stream("", body, asked)
     reason = _REASONS.get(message.stop_reason or "", "stop")

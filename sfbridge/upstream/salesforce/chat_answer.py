@@ -18,12 +18,13 @@ from sfbridge.formats.salesforce import (
     GatewayAnswer,
     GatewayGeneration,
 )
-from sfbridge.formats.sse import BrokenStream, Events, SseEvent
+from sfbridge.formats.sse import SseEvent
+from sfbridge.upstream.broken import empty, garbled
 from sfbridge.upstream.calls import Calls
+from sfbridge.upstream.events import EventReader
 
-from .faults import Asked, fault_in_stream
+from .faults import WHO, Asked, fault_in_stream
 from .passed_through import reason_of, usage_of
-from .reading import empty, garbled, truncated
 
 _AFTER_TEXT: Final = frozenset(("scoringStarted", "scores", "scoringCompleted"))
 
@@ -34,48 +35,25 @@ _answer = msgspec.json.Decoder(GatewayAnswer)
 _answer_parameters = msgspec.json.Decoder(AnswerParameters | None)
 
 
-class ChatReader:
+class ChatReader(EventReader):
     """Bytes of `chat/generations/stream` in, pieces out. Calls leave whole, before the end."""
 
     def __init__(self, asked: Asked) -> None:
+        super().__init__(WHO)
         self._asked = asked
-        self._events = Events()
         self._calls = Calls()
         self._opened = False
         self._usage = Usage()
         self._raw_reason = ""
-        self.settled = False
-        self.closed = False
-
-    def feed(self, chunk: bytes) -> list[Piece]:
-        """The pieces of everything that `chunk` completes. Raises GatewayError where the stream fails."""
-        out: list[Piece] = []
-        try:
-            for event in self._events.feed(chunk):
-                if not self.closed:
-                    self._event(event, out)
-        except BrokenStream as error:
-            raise garbled(str(error)) from None
-        return out
-
-    def drain(self) -> list[Piece]:
-        """The end of the transport: the finish reason must have come."""
-        if self.closed:
-            return []
-        if not self.settled:
-            raise truncated()
-        out: list[Piece] = []
-        self._close(out)
-        return out
 
     def _event(self, event: SseEvent, out: list[Piece]) -> None:
         if event.data.strip() in SENTINELS:
-            self._close(out)
+            self.close(out)
         elif event.event == "error":
             raise fault_in_stream("", event.data, self._asked)
         elif event.event in _AFTER_TEXT:
             if self.settled:
-                self._close(out)
+                self.close(out)
         else:
             self._frame(event.data, out)
 
@@ -104,11 +82,10 @@ class ChatReader:
             self._raw_reason = generation.parameters.end
             self.settled = True
 
-    def _close(self, out: list[Piece]) -> None:
+    def _end(self) -> list[Piece]:
         reason = reason_of(self._raw_reason)
-        out += self._calls.pieces(cut=reason == "length")
-        out.append(Closed(reason=reason, raw=self._raw_reason, usage=self._usage))
-        self.settled = self.closed = True
+        closed = Closed(reason=reason, raw=self._raw_reason, usage=self._usage)
+        return [*self._calls.pieces(cut=reason == "length"), closed]
 
 
 def whole_answer(body: bytes, asked: Asked) -> list[Piece]:
@@ -118,7 +95,7 @@ def whole_answer(body: bytes, asked: Asked) -> list[Piece]:
     if details is None:
         raise fault_in_stream("", body, asked)
     if not details.generations:
-        raise empty()
+        raise empty(WHO)
     parameters = _parameters(details.parameters)
     usage = usage_of(parameters)
     out: list[Piece] = [_opened(answer, parameters, usage)]
@@ -140,14 +117,14 @@ def _decoded(data: bytes) -> GatewayAnswer:
     try:
         return _answer.decode(data)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise garbled(type(error).__name__) from None
+        raise garbled(WHO, type(error).__name__) from None
 
 
 def _parameters(raw: Raw) -> AnswerParameters | None:
     try:
         return _answer_parameters.decode(raw) if raw else None
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise garbled(type(error).__name__) from None
+        raise garbled(WHO, type(error).__name__) from None
 
 
 def _opened(answer: GatewayAnswer, parameters: AnswerParameters | None, usage: Usage) -> Opened:

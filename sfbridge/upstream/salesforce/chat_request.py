@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from sfbridge.core.request import (
     ChatRequest,
@@ -20,27 +20,17 @@ from sfbridge.core.request import (
     lines_of,
     text_of,
 )
+from sfbridge.formats.openai_tools import OfferedFunction, OfferedTool, SentCall, SentFunction
 
 from .knobs import or_unset, temperature_of
 
 ERROR_MARK: Final = "Error: "
 
 
-class _Function(Struct, frozen=True, gc=False):
-    name: str
-    arguments: str
-
-
-class _Invocation(Struct, frozen=True):
-    id: str
-    function: _Function
-    type: Literal["function"] = "function"
-
-
 class _Turn(Struct, frozen=True):
     role: str
     content: str
-    tool_invocations: list[_Invocation] | UnsetType = UNSET
+    tool_invocations: list[SentCall] | UnsetType = UNSET
     tool_call_id: str | UnsetType = UNSET
 
 
@@ -50,17 +40,6 @@ class _Settings(Struct, frozen=True, kw_only=True):
     frequency_penalty: float | UnsetType = UNSET
     presence_penalty: float | UnsetType = UNSET
     stop_sequences: tuple[str, ...] | UnsetType = UNSET
-
-
-class _ToolFunction(Struct, frozen=True, omit_defaults=True):
-    name: str
-    parameters: Raw
-    description: str = ""
-
-
-class _Tool(Struct, frozen=True):
-    function: _ToolFunction
-    type: Literal["function"] = "function"
 
 
 class _ToolConfig(Struct, frozen=True, gc=False):
@@ -73,7 +52,7 @@ class _Body(Struct, frozen=True, kw_only=True):
     messages: list[_Turn]
     generation_settings: _Settings
     system_prompt_strategy: Literal["use_model_parameter"] = "use_model_parameter"
-    tools: list[_Tool] | UnsetType = UNSET
+    tools: list[OfferedTool] | UnsetType = UNSET
     tool_config: _ToolConfig | UnsetType = UNSET
 
 
@@ -112,7 +91,7 @@ def _turns(request: ChatRequest) -> list[_Turn]:
 
 def _assistant(message: Message) -> Iterable[_Turn]:
     calls = [
-        _Invocation(part.id, _Function(part.name, part.arguments or "{}"))
+        SentCall(part.id, SentFunction(part.name, part.arguments or "{}"))
         for part in message.parts
         if isinstance(part, ToolCall)
     ]
@@ -138,5 +117,5 @@ def _user(message: Message) -> Iterable[_Turn]:
     return turns
 
 
-def _tool(tool: Tool) -> _Tool:
-    return _Tool(_ToolFunction(tool.name, tool.schema, tool.description))
+def _tool(tool: Tool) -> OfferedTool:
+    return OfferedTool(OfferedFunction(tool.name, tool.schema, tool.description))

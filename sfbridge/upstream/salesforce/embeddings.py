@@ -10,13 +10,13 @@ from msgspec import UNSET, Struct, UnsetType
 from sfbridge.core.embedding import Vectors
 from sfbridge.core.errors import GatewayError
 from sfbridge.formats.salesforce import EmbeddingAnswer
+from sfbridge.upstream.broken import garbled
 from sfbridge.upstream.vectors import in_order
 
-from .faults import Asked, fault_in_stream
+from .faults import WHO, Asked, fault_in_stream
 from .models import ModelRow
 from .passed_through import usage_of
 from .platform_api import Localization
-from .reading import garbled
 
 # Tokens of one call; nobody documents a limit, and bodies near 1 MB were seen to pass.
 MOST_TOKENS: Final = 200_000
@@ -61,7 +61,7 @@ def vectors(data: bytes, asked: Asked) -> Vectors:
     try:
         answer = _answer.decode(data)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise garbled(type(error).__name__) from None
+        raise garbled(WHO, type(error).__name__) from None
     if answer.embeddings is None:
         raise fault_in_stream("", data, asked)
     parameters = answer.parameters

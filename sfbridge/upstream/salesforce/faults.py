@@ -18,6 +18,8 @@ from sfbridge.formats.salesforce import Envelope
 from sfbridge.upstream.http import retry_after
 from sfbridge.upstream.words import one_line
 
+# What clients are told of as the one who failed.
+WHO: Final = "Salesforce"
 MASKING_CAP: Final = 65536
 _MASKING_CODE: Final = "E30036"
 

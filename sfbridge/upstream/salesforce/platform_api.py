@@ -14,11 +14,11 @@ from sfbridge.core.model import Capabilities
 from sfbridge.core.request import ChatRequest, lines_of, text_of
 from sfbridge.core.stream import Closed, Opened, Piece, Text
 from sfbridge.formats.salesforce import PlatformAnswer
+from sfbridge.upstream.broken import empty, garbled
 
-from .faults import Asked, fault_in_stream
+from .faults import WHO, Asked, fault_in_stream
 from .models import ModelRow
 from .passed_through import reason_of, usage_of
-from .reading import empty, garbled
 
 
 class _Turn(Struct, frozen=True, gc=False):
@@ -74,12 +74,12 @@ def whole_answer(data: bytes, asked: Asked) -> list[Piece]:
     try:
         answer = _answer.decode(data)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise garbled(type(error).__name__) from None
+        raise garbled(WHO, type(error).__name__) from None
     details = answer.details
     if details is None:
         raise fault_in_stream("", data, asked)
     if not details.generations:
-        raise empty()
+        raise empty(WHO)
     generation, parameters = details.generations[0], details.parameters
     usage = usage_of(parameters)
     model = (parameters.model if parameters is not None else None) or ""
