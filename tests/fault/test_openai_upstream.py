@@ -10,6 +10,7 @@ import pytest
 from local_bench import Begin, Bridge
 from speak import ASK, CALLED, CUT, EVERY_WIRE, PATHS, STOPPED, Heard, body_of, heard
 
+from sfbridge.upstream.openai.knowledge import SIGN
 from tests.fakes.openai_server import Behaviour, Server
 
 ALL = pytest.mark.parametrize("wire", EVERY_WIRE)
@@ -395,17 +396,18 @@ async def test_an_absent_server_is_told(begin: Begin, wire: str, stream: bool) -
 
 @ALL
 @MODES
-async def test_a_restart_is_waited_for(begin: Begin, wire: str, stream: bool) -> None:
+async def test_a_restart_is_waited_for(begin: Begin, clock: Any, wire: str, stream: bool) -> None:
     """A server that comes back within the time answers the request that waited, keep-alive meanwhile."""
     bridge = await begin(
         running=False,
         connect_retry_seconds=20,
-        config={"stream": {"patience": 0.05, "keep_alive": 0.05}},
+        clock=clock,
+        config={"stream": {"patience": 1, "keep_alive": 1}},
     )
     asking = asyncio.create_task(bridge.ask(wire, stream=stream))
-    await asyncio.sleep(0.4)
+    await waited(clock, 10)
     await bridge.machine.up()
-    answer = await asking
+    answer = await moving(clock, asking)
     assert (answer.status, answer.whole) == (200, True)
     assert (b":ka\n\n" in answer.body) is stream
     async with bridge.http.get(bridge.url + "/readyz") as ready:
@@ -413,20 +415,39 @@ async def test_a_restart_is_waited_for(begin: Begin, wire: str, stream: bool) ->
 
 
 @ALL
-async def test_a_restart_between_turns_is_noticed(begin: Begin, wire: str) -> None:
+async def test_a_restart_between_turns_is_noticed(begin: Begin, clock: Any, wire: str) -> None:
     """After a restart with another window, the next request is fitted to the new one."""
-    bridge = await begin(server=Server(family="llamacpp", window=4096), connect_retry_seconds=20)
+    bridge = await begin(
+        server=Server(family="llamacpp", window=4096), connect_retry_seconds=20, clock=clock
+    )
     assert (await bridge.ask(wire)).whole
     await bridge.machine.down()
     bridge.server.window = 50
     asking = asyncio.create_task(bridge.ask(wire))
-    await asyncio.sleep(0.2)
+    await waited(clock, 3)
     await bridge.machine.up()
-    assert (await asking).whole
+    assert (await moving(clock, asking)).whole
+    await clock.advance(2)
+    assert (await moving(clock, asyncio.create_task(bridge.ask(wire)))).whole
+    assert await window_of(bridge) == 50
+
+
+async def waited(clock: Any, seconds: float) -> None:
+    """Return when a request has waited that long for its server, attempt by attempt, in the clock's time."""
+    end = clock.now() + seconds
     async with asyncio.timeout(10):
-        while await window_of(bridge) != 50:
-            await bridge.ask(wire)
-            await asyncio.sleep(0.05)
+        while clock.now() < end:
+            await clock.advance(0.1)
+            await asyncio.sleep(0)
+
+
+async def moving(clock: Any, asking: asyncio.Task[Heard]) -> Heard:
+    """The answer of a request while the clock moves on."""
+    async with asyncio.timeout(10):
+        while not asking.done():
+            await clock.advance(0.1)
+            await asyncio.sleep(0)
+    return await asking
 
 
 async def window_of(bridge: Bridge) -> Any:
@@ -448,11 +469,12 @@ async def test_a_loading_model_is_waited_for(begin: Begin, wire: str, stream: bo
 
 
 @ALL
-async def test_a_client_that_leaves_frees_the_server(begin: Begin, wire: str) -> None:
+@MODES
+async def test_a_client_that_leaves_frees_the_server(begin: Begin, wire: str, stream: bool) -> None:
     """When the client hangs up, the server's connection is closed within a second."""
     bridge = await begin()
     bridge.server.plan = [Behaviour(stall=200)]
-    asking = asyncio.create_task(bridge.ask(wire, stream=True))
+    asking = asyncio.create_task(bridge.ask(wire, stream=stream))
     async with asyncio.timeout(5):
         while not bridge.server.open:
             await asyncio.sleep(0.01)
@@ -481,3 +503,123 @@ async def test_a_wrong_key_is_told(begin: Begin, wire: str) -> None:
     assert "api_key" in answer.error["message"]
     bridge = await begin(server=Server(key="right"), api_key="right")
     assert (await bridge.ask(wire)).whole
+
+
+# ---- what is asked of it
+
+
+@FAMILIES
+@ALL
+@pytest.mark.parametrize("tools", [False, True])
+async def test_whole_answers_are_folded_from_streams(
+    begin: Begin, family: str, wire: str, tools: bool
+) -> None:
+    """Where a family streams what is wanted, a whole answer is folded here, with the server's own counts."""
+    bridge = await begin(server=Server(family=family, window=100_000))
+    answer = await bridge.ask(wire, ASK if tools else "Say hello.", tools=tools, stream=False)
+    streamed = {"generic": False, "vllm": not tools}.get(family, True)
+    assert bridge.server.asked[-1]["stream"] is streamed
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.headers["x-stream-downgraded"] == "false"
+    assert (answer.status, answer.finish) == (200, (CALLED if tools else STOPPED)[wire])
+    assert not answer.usage.get("estimated")
+
+
+@FAMILIES
+@ALL
+@MODES
+async def test_a_turn_may_end_in_silence_after_results(
+    begin: Begin, family: str, wire: str, stream: bool
+) -> None:
+    """A model with nothing left to say after a tool result ends its turn; at any other place that is a failure."""
+    bridge = await begin(server=Server(family=family, window=100_000))
+    answer = await bridge.ask(wire, ASK, tools=True)
+    bridge.server.plan = [SILENT]
+    messages = history(wire, answer, "42")
+    answer = await bridge.ask(wire, tools=True, stream=stream, messages=messages)
+    assert (answer.status, answer.whole, answer.finish) == (200, True, STOPPED[wire]), answer.error
+    assert (answer.text, answer.calls) == ("", [])
+    bridge.server.plan = [SILENT]
+    answer = await bridge.ask(wire, tools=True, stream=stream)
+    assert (answer.status, answer.whole) == (502, False)
+    assert "empty answer" in answer.error["message"]
+
+
+_END = {"index": 0, "finish_reason": "stop"}
+SILENT = Behaviour(
+    frames=b"data: %b\n\ndata: [DONE]\n\n"
+    % json.dumps({"choices": [{**_END, "delta": {"content": ""}}]}).encode(),
+    whole=json.dumps({"choices": [{**_END, "message": {"content": None}}]}).encode(),
+)
+
+
+@ALL
+async def test_a_silent_overflow_is_told_as_one(begin: Begin, wire: str) -> None:
+    """A server that begins a stream and ends it with nothing, beyond its window, makes clients compact."""
+    bridge = await begin(window=60, prune=False)
+    bridge.server.plan = [Behaviour(frames=b": nothing\n\n")] * 2
+    answer = await bridge.ask(wire, "word " * 100, stream=True)
+    assert (answer.status, answer.whole) == (400, False)
+    if wire == "anthropic":
+        assert answer.error["message"].startswith("prompt is too long: ")
+        assert " tokens > 60 maximum" in answer.error["message"]
+    else:
+        assert answer.error["code"] == "context_length_exceeded"
+    bridge = await begin()  # nobody told the window
+    bridge.server.plan = [Behaviour(frames=b": nothing\n\n")] * 2
+    answer = await bridge.ask(wire, "word " * 100, stream=True)
+    assert (answer.status, answer.whole) == (502, False)
+
+
+# ---- readiness
+
+
+@ALL
+async def test_readiness_does_not_flap(begin: Begin, clock: Any, wire: str) -> None:
+    """One failure leaves the server ready, the second in a row does not, one success brings it back."""
+    bridge = await begin(server=Server(family="llamacpp"), clock=clock)
+    assert (await bridge.ask(wire)).whole
+    assert await readiness(bridge) == 200
+    bridge.server.plan = [Behaviour(reset=True)] * 2
+    asking = asyncio.create_task(bridge.ask(wire))
+    for attempts, status in ((2, 200), (3, 503)):
+        async with asyncio.timeout(10):
+            while bridge.server.counts["chat"] < attempts:
+                await clock.advance(0.1)
+                await asyncio.sleep(0)
+        await at_rest(bridge)
+        assert await readiness(bridge) == status
+    # it is asked all the same, and its answer is believed at once
+    assert (await moving(clock, asking)).whole
+    assert await readiness(bridge) == 200
+
+
+@ALL
+async def test_refusals_say_nothing_of_readiness(begin: Begin, clock: Any, wire: str) -> None:
+    """A server that refuses requests is there."""
+    bridge = await begin(clock=clock)
+    for _ in range(4):
+        bridge.server.plan = [Behaviour(status=400, body={"error": {"message": "bad"}})]
+        assert (await bridge.ask(wire)).status == 400
+    assert await readiness(bridge) == 200
+
+
+async def test_readiness_recovers_without_requests(begin: Begin, clock: Any) -> None:
+    """A server that came back is ready again though nobody asks it anything but that."""
+    bridge = await begin(server=Server(family="llamacpp"), clock=clock)
+    assert await readiness(bridge) == 200
+    await bridge.machine.down()
+    asking = asyncio.create_task(bridge.ask("openai"))
+    assert (await moving(clock, asking)).status == 502
+    assert await readiness(bridge) == 503
+    await bridge.machine.up()
+    assert await readiness(bridge) == 503
+    await clock.advance(SIGN)
+    async with asyncio.timeout(10):
+        while await readiness(bridge) != 200:
+            await asyncio.sleep(0)
+
+
+async def readiness(bridge: Bridge) -> int:
+    async with bridge.http.get(bridge.url + "/readyz") as ready:
+        return ready.status

@@ -168,6 +168,16 @@ def test_broken_words_fail_the_turn(pieces: tuple[Piece, ...], code: str | None)
     assert caught.value.code == code
 
 
+def test_a_turn_may_end_without_a_word_where_nothing_was_left_to_say() -> None:
+    """After tool results an empty answer is whole if the upstream says so; its silence about that is no word."""
+    events = Sequencer(str, wordless=True).feed([Closed(raw="stop")])
+    assert [type(event) for event in events] == [Started, Finished]
+    assert folded(events) == ()
+    with pytest.raises(GatewayError) as caught:
+        Sequencer(str, wordless=True).feed([Closed()])
+    assert caught.value.code == "upstream_empty"
+
+
 def test_a_stream_without_its_end_is_a_failure() -> None:
     """Silence of the upstream is not an ending."""
     machine = sequencer()

@@ -316,3 +316,63 @@ def test_a_body_without_an_answer_is_a_failure(body: bytes) -> None:
     """A 200 that holds no choice, or an error, or nothing, never becomes a turn."""
     with pytest.raises(GatewayError):
         whole_answer(body, ASKED)
+
+
+def overflow(window: int, *, size: int = 400, output: int = 0, sure: bool = True) -> Asked:
+    return Asked(model="tiny", size=size, output=output, window=window, sure=sure)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (overflow(99), "context_length_exceeded"),
+        (overflow(150, output=51), "context_length_exceeded"),
+        (overflow(150, output=50), "upstream_truncated"),
+        (overflow(99, sure=False), "upstream_truncated"),
+    ],
+)
+@pytest.mark.parametrize("stream", [b"", b": ping\n\n"])
+def test_a_stream_of_nothing_is_an_overflow_where_the_numbers_say_so(
+    asked: Asked, code: str, stream: bytes
+) -> None:
+    """llama-cpp-python begins a stream before it counts: beyond a window that somebody told, that is why it is empty."""
+    reader = StreamReader(asked)
+    assert reader.feed(stream) == []
+    with pytest.raises(GatewayError) as caught:
+        reader.drain()
+    assert caught.value.code == code
+    if code == "context_length_exceeded":
+        assert asked.window is not None
+        assert caught.value.tokens == (max(100, asked.window + 1), asked.window)
+
+
+def test_a_stream_that_began_is_cut_whatever_the_numbers_say() -> None:
+    """Words that came show that the prompt had fitted."""
+    reader = StreamReader(overflow(10))
+    reader.feed(frame({"content": "Half"}))
+    with pytest.raises(GatewayError) as caught:
+        reader.drain()
+    assert caught.value.code == "upstream_truncated"
+
+
+@pytest.mark.parametrize(
+    ("told", "window", "overflows"), [(5000, 4096, True), (50, 60, False), (0, 99, True)]
+)
+def test_a_whole_answer_without_words_is_an_overflow_where_the_prompt_does_not_fit(
+    told: int, window: int, overflows: bool
+) -> None:
+    """LM Studio ends such a turn in good order, with nothing in it; the server's own count goes before our estimate."""
+    asked = overflow(window)
+    choice = {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "stop"}
+    whole = {"choices": [choice], "usage": {"prompt_tokens": told, "completion_tokens": 0}}
+    streamed = frame({"content": ""}, "stop") + usage(prompt_tokens=told) + DONE
+    for read_it in (
+        lambda: whole_answer(json.dumps(whole).encode(), asked),
+        lambda: StreamReader(asked).feed(streamed),
+    ):
+        if not overflows:
+            assert isinstance(read_it()[-1], Closed)
+            continue
+        with pytest.raises(GatewayError) as caught:
+            read_it()
+        assert caught.value.kind == "context_overflow"
