@@ -241,10 +241,9 @@ class ClaudeCli:
         return (row.window if row is not None else 0) or self._windows.get(model)
 
     async def _look(self) -> None:
-        command = self._settings.command
         try:
             said = await output_of(
-                [command, "--version"],
+                [self._checked.command, "--version"],
                 env=environment(None, self._checked, os.environ),
                 cwd=self._checked.directory,
                 seconds=_LOOK_SECONDS,

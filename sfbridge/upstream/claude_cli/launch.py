@@ -74,7 +74,7 @@ def argv(launch: Launch, checked: Checked, *, session: str, resumed: bool) -> li
     settings = checked.settings
     own = tool_names(settings)
     found = [
-        settings.command,
+        checked.command,
         *("-p", "--output-format", "stream-json", "--input-format", "stream-json"),
         *("--verbose", "--include-partial-messages"),
         *("--model", launch.model, "--tools", ",".join(own)),

@@ -97,9 +97,10 @@ class Settings(
 
 
 class Checked(Struct, frozen=True, kw_only=True):
-    """Settings that can work, and what was made of them: the key, and the directory."""
+    """Settings that can work, and what was made of them; a path to the command holds from every directory."""
 
     settings: Settings
+    command: str
     key: Secret
     directory: Path
 
@@ -115,6 +116,8 @@ def check(settings: Settings, name: str) -> Checked:
     for key in ("keep_seconds", "hold_seconds"):
         if getattr(settings, key) < 0:
             raise SettingsError(key, "must not be negative")
+    if not settings.command:
+        raise SettingsError("command", "must not be empty")
     for tool in settings.tools:
         if not _TOOL.fullmatch(tool):
             raise SettingsError("tools", f"{tool!r} is not the name of a tool, or a rule for one")
@@ -124,7 +127,13 @@ def check(settings: Settings, name: str) -> Checked:
     for index, row in enumerate(settings.models):
         if not is_model(row.name):
             raise SettingsError(f"models[{index}].name", "is not the name of a model")
-    return Checked(settings=settings, key=_key(settings), directory=_directory(settings, name))
+    command = settings.command
+    return Checked(
+        settings=settings,
+        command=str(Path(command).expanduser().absolute()) if os.sep in command else command,
+        key=_key(settings),
+        directory=_directory(settings, name),
+    )
 
 
 def is_model(name: str) -> bool:
