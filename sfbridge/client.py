@@ -62,6 +62,12 @@ class _Health(Struct, frozen=True):
     version: str
 
 
+class _Standing(Struct, frozen=True):
+    upstreams: dict[str, dict[str, Any]]
+
+
+# Of a configuration that has hashes only, a command knows no key.
+_NO_KEY: Final = " Give this command one: SFBRIDGE_KEYS__ME=<key>, or --set keys.me=<key>."
 _JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -96,17 +102,22 @@ class Client:
         except (ClientError, TimeoutError, OSError, msgspec.MsgspecError):
             return False
 
-    async def get(self, path: str) -> bytes:
-        """The body of an answer. Raises Unanswered, also for a refusal."""
+    async def get(self, path: str, *, refused: bool = False) -> bytes:
+        """The body of an answer. Raises Unanswered, also for a refusal unless `refused` ones are wanted."""
         url = self.base + path
         try:
             async with self._http.get(url, headers=self._headers, timeout=_QUICK) as answer:
                 body = await answer.read()
         except (ClientError, TimeoutError, OSError) as error:
             raise self._silent(error) from None
-        if answer.status >= 400:
-            raise Unanswered(_told(body, answer.status))
+        if answer.status >= 400 and not refused:
+            raise self._refused(body, answer.status)
         return body
+
+    async def upstreams(self) -> dict[str, dict[str, Any]]:
+        """How each upstream stands: `ready`, a `summary` in words, and facts by name. Raises Unanswered."""
+        found = await self.get("/readyz", refused=True)
+        return msgspec.json.decode(found, type=_Standing).upstreams
 
     async def models(self) -> list[Model]:
         """Every model, with what is known of its window."""
@@ -128,7 +139,7 @@ class Client:
                 timeout=_SLOW,
             ) as answer:
                 if answer.status >= 400:
-                    raise Unanswered(_told(await answer.read(), answer.status))
+                    raise self._refused(await answer.read(), answer.status)
                 events = Events()
                 async for data in answer.content.iter_any():
                     for event in events.feed(data):
@@ -138,6 +149,10 @@ class Client:
         except (ClientError, TimeoutError, OSError) as error:
             raise self._silent(error) from None
         raise Unanswered("the answer broke off before its end")
+
+    def _refused(self, body: bytes, status: int) -> Unanswered:
+        hint = "" if self.key or status != 401 else _NO_KEY
+        return Unanswered(_told(body, status) + hint)
 
     def _silent(self, error: Exception) -> Unanswered:
         return Unanswered(f"no sfbridge answers at {self.base} ({error or type(error).__name__})")

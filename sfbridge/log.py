@@ -30,8 +30,21 @@ _SHAPES: Final = re.compile(
 )
 HIDDEN: Final = "[hidden]"
 
-# What was said in the request that is being answered; set per request, seen by every line written for it.
-SAID: Final[ContextVar[Callable[[], Iterable[str]] | None]] = ContextVar("said", default=None)
+
+class Said:
+    """What was said in one request, until it has ended: tasks that it started may outlive it by hours."""
+
+    __slots__ = ("texts",)
+
+    def __init__(self, texts: Callable[[], Iterable[str]]) -> None:
+        self.texts: Callable[[], Iterable[str]] | None = texts
+
+    def forget(self) -> None:
+        self.texts = None
+
+
+# Set per request, seen by every line that is written for it.
+SAID: Final[ContextVar[Said | None]] = ContextVar("said", default=None)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -89,7 +102,9 @@ class JsonLines(Redaction):
 
 def _unquoted(text: str) -> str:
     said = SAID.get()
-    return text if said is None else without_quotes(text, said())
+    if said is None or said.texts is None:
+        return text
+    return without_quotes(text, said.texts())
 
 
 def configure(level: str, secrets: Iterable[str], form: Format = "auto") -> None:

@@ -18,6 +18,7 @@ from sfbridge.core.model import Health, ModelCard
 from sfbridge.gateway import Gateway
 from sfbridge.upstream.base import Upstream
 
+from .choosing import chosen
 from .findings import Doing, Finding
 from .reach import OWN, private
 
@@ -47,6 +48,25 @@ async def upstreams(config: Config, *, asked: bool) -> AsyncIterator[Finding | D
         yield Finding("fail", "upstreams", str(error), "config show tells where that key was set")
 
 
+async def of_running(
+    client: Client, config: Config, *, asked: bool
+) -> AsyncIterator[Finding | Doing]:
+    """The same of a server that runs: its upstreams are open already, and some can be open only once."""
+    async for found in _clocks(config):
+        yield found
+    try:
+        for name, state in (await client.upstreams()).items():
+            facts = {key: value for key, value in state.items() if key not in ("ready", "summary")}
+            health = Health(ready=bool(state["ready"]), summary=str(state["summary"]), facts=facts)
+            yield _told(f"upstream {name}", health)
+        if asked:
+            model = await chosen(client, config, "")
+            yield Doing(f"asking the model {model.id}")
+            yield await _answers(client, model.id, model.id)
+    except Unanswered as error:
+        yield Finding("fail", "server", str(error), "the message names what is wrong")
+
+
 async def _upstream(
     gateway: Gateway, client: Client, name: str, upstream: Upstream, *, asked: bool
 ) -> AsyncIterator[Finding | Doing]:
@@ -73,7 +93,7 @@ async def _upstream(
         )
     if asked:
         yield Doing(f"asking the model {card.id}")
-        yield await _answers(client, name, card)
+        yield await _answers(client, card.id, f"{name}/{card.target}")
 
 
 def _first(gateway: Gateway, name: str, upstream: Upstream) -> ModelCard | None:
@@ -105,14 +125,14 @@ def _told(subject: str, health: Health) -> Finding:
     return Finding("ok", subject, f"{health.summary} ({facts})" if facts else health.summary)
 
 
-async def _answers(client: Client, name: str, card: ModelCard) -> Finding:
+async def _answers(client: Client, shown: str, name: str) -> Finding:
     body: dict[str, Any] = {
-        "model": f"{name}/{card.target}",
+        "model": name,
         "stream": True,
         "max_tokens": _MOST_OUTPUT,
         "messages": [{"role": "user", "content": _QUESTION}],
     }
-    subject, began, said = f"model {card.id}", time.monotonic(), ""
+    subject, began, said = f"model {shown}", time.monotonic(), ""
     try:
         async for chunk in client.chat(body):
             for choice in chunk.choices or ():

@@ -6,11 +6,10 @@ import argparse
 import asyncio
 from collections.abc import AsyncIterator
 
-from sfbridge.client import Client
 from sfbridge.config import Config
 
 from . import machine, options
-from .answers import upstreams
+from .answers import of_running, upstreams
 from .config import values
 from .findings import Doing, Finding, show_all
 from .reach import quiet_log, running
@@ -40,12 +39,19 @@ async def _findings(
     yield _configuration(origins, config)
     for finding in machine.files(origins, config):
         yield finding
-    async with running(config) as client:
-        yield await _port(client, config)
     yield Doing("reading the conversations")
     yield await asyncio.to_thread(machine.database, config)
-    async for found in upstreams(config, asked=asked):
-        yield found
+    async with running(config) as client:
+        if await client.alive():
+            yield Finding(
+                "ok", "port", f"an sfbridge answers at {client.base}; what follows is its state"
+            )
+            looked = of_running(client, config, asked=asked)
+        else:
+            yield machine.port(config)
+            looked = upstreams(config, asked=asked)
+        async for found in looked:
+            yield found
     for finding in machine.programs(config):
         yield finding
 
@@ -59,9 +65,3 @@ def _configuration(origins: options.Origins, config: Config) -> Finding:
     rest = f"{len(found) - len(told)} keys at their defaults (config show lists them)"
     source = str(origins.path) if origins.path else "no file"
     return Finding("ok", "configuration", "\n           ".join([source, *told, rest]))
-
-
-async def _port(client: Client, config: Config) -> Finding:
-    if await client.alive():
-        return Finding("ok", "port", f"an sfbridge answers at {client.base}")
-    return machine.port(config)

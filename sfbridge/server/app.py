@@ -52,6 +52,7 @@ from .metrics import Metrics
 from .opening import Lasting, key_ring, opened
 from .paths import NearlyRight
 from .reloading import Reloading
+from .sharing import Bells, Shared
 from .visitors import Visitors
 
 _log = logging.getLogger("sfbridge.server")
@@ -124,6 +125,8 @@ async def _open(
         counters=Counters(),
         contexts=Contexts(),
         learned=Learned(),
+        shared=Shared(),
+        bells=Bells(),
     )
     embedded = Embedded(stack)
     database = Database(config.sessions.file(), MIGRATIONS, clock.now)

@@ -16,7 +16,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 from sfbridge.config import Server
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.exchange import Exchange
-from sfbridge.log import SAID
+from sfbridge.log import SAID, Said
 from sfbridge.policy.limits import presented
 from sfbridge.wire.base import Wire
 
@@ -65,7 +65,7 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     wire = wire_of(request)
     request[EXCHANGE], request[WIRE] = exchange, wire
     request[GENERATION] = generation = app[GENERATIONS].now.enter()
-    SAID.set(partial(said, request))
+    SAID.set(quotable := Said(partial(said, request)))
     try:
         await _admit(request)
         if request.method == hdrs.METH_OPTIONS:
@@ -85,6 +85,7 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = failed(request, _internal())
     finally:
         generation.leave()
+        quotable.forget()
     if not response.prepared:
         response.headers.update(answer_headers(request))
     told(request, status=response.status)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import random
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import getproxies
 
+import msgspec
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from sfbridge import __version__
@@ -28,16 +28,20 @@ from sfbridge.roster import Listed, Roster
 from sfbridge.state.clock import Clock
 from sfbridge.state.contexts import Contexts
 from sfbridge.state.counters import Counters
-from sfbridge.state.gates import Gate, Gates, Passage, check
+from sfbridge.state.gates import Gates, Passage, check
 from sfbridge.state.keeper import Keeper
 from sfbridge.state.learning import Learned
 from sfbridge.state.quotas import Limits, Quotas
 from sfbridge.upstream import kind_of
-from sfbridge.upstream.base import Resources
+from sfbridge.upstream.base import Resources, Upstream
+
+from .sharing import Bells, Shared
+
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Lasting(NamedTuple):
-    """What outlives a configuration: the clock, totals, what was learnt, who is inside."""
+    """What outlives a configuration: the clock, totals, what was learnt, who is inside, what stays open."""
 
     clock: Clock
     gates: Gates
@@ -45,6 +49,8 @@ class Lasting(NamedTuple):
     counters: Counters
     contexts: Contexts
     learned: Learned
+    shared: Shared
+    bells: Bells
 
 
 class Opened(NamedTuple):
@@ -70,22 +76,12 @@ async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
     """Everything open, or ConfigError with the path of the fault and nothing open."""
     keys = key_ring(config)
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(_session(config.http))
         keeper = await stack.enter_async_context(Keeper())
-        bell = asyncio.Event()
-        resources = Resources(
-            session=session,
-            clock=lasting.clock.now,
-            wall=lasting.clock.wall,
-            spawn=keeper.spawn,
-            sandbox=sandbox,
-            changed=bell.set,
-            sleep=lasting.clock.sleep,
-        )
+        bell = stack.enter_context(lasting.bells.one())
         common = {name: _common(name, table) for name, table in config.upstream.items()}
         backs = {
             name: await stack.enter_async_context(
-                _connect(name, table, common[name], resources, lasting.gates.gate(name))
+                _back(name, table, common[name], config.http, lasting, sandbox)
             )
             for name, table in config.upstream.items()
         }
@@ -166,28 +162,61 @@ def _common(name: str, table: dict[str, Any]) -> _Common:
 
 
 @asynccontextmanager
-async def _connect(
-    name: str, table: dict[str, Any], common: _Common, resources: Resources, gate: Gate
+async def _back(
+    name: str, table: dict[str, Any], common: _Common, http: Http, lasting: Lasting, sandbox: str
 ) -> AsyncIterator[Back]:
-    path = f"upstream.{name}"
+    """The upstream, as an earlier configuration has it open already, or opened now."""
     settings = {k: v for k, v in table.items() if k not in _Common.__struct_fields__}
+    made_from = (name, common.kind, _encode((settings, http, sandbox)), _digest(settings))
+    connect = partial(_connected, name, common.kind, settings, http, lasting, sandbox)
+    async with lasting.shared.held(made_from, connect) as upstream:
+        yield Back(
+            upstream=upstream,
+            gate=lasting.gates.gate(name),
+            native_calls=common.native_calls,
+            prune=common.prune,
+            supplement=common.supplement,
+            require_tools=common.require_tools,
+        )
+
+
+@asynccontextmanager
+async def _connected(
+    name: str, word: str, settings: dict[str, Any], http: Http, lasting: Lasting, sandbox: str
+) -> AsyncIterator[Upstream]:
+    path = f"upstream.{name}"
     try:
-        kind = kind_of(common.kind)
+        kind = kind_of(word)
     except ValueError as error:
         raise ConfigError(f"{path}.kind: {error}") from None
-    try:
-        connected = kind.connect(name, section(settings, kind.settings, path), resources)
-        async with connected as upstream:
-            yield Back(
-                upstream=upstream,
-                gate=gate,
-                native_calls=common.native_calls,
-                prune=common.prune,
-                supplement=common.supplement,
-                require_tools=common.require_tools,
-            )
-    except ValueError as error:
-        raise ConfigError(f"{path}.{error}") from None
+    async with AsyncExitStack() as stack:
+        pool = lasting.shared.held(http, partial(_session, http))
+        session = await stack.enter_async_context(pool)
+        keeper = await stack.enter_async_context(Keeper())
+        resources = Resources(
+            session=session,
+            clock=lasting.clock.now,
+            wall=lasting.clock.wall,
+            spawn=keeper.spawn,
+            sandbox=sandbox,
+            changed=lasting.bells.ring,
+            sleep=lasting.clock.sleep,
+        )
+        try:
+            found = kind.connect(name, section(settings, kind.settings, path), resources)
+            upstream = await stack.enter_async_context(found)
+        except ValueError as error:
+            raise ConfigError(f"{path}.{error}") from None
+        yield upstream
+
+
+def _digest(settings: dict[str, Any]) -> bytes:
+    """What stands in the files that the settings name; a file that cannot be read is the adapter's to explain."""
+    digest = hashlib.blake2b(digest_size=16)
+    with suppress(OSError, UnicodeDecodeError):
+        for text in _secrets(settings):
+            digest.update(text.encode() + b"\0")
+    return digest.digest()
 
 
 def _routes(config: Config, cards: Listed, lenient: bool) -> Routes:

@@ -30,8 +30,6 @@ HEADERS = {
     "Cookie": f"session={COOKIE}",
     "X-Custom": COOKIE,
 }
-# Receipts and lists of them are looked at under their own paths.
-NOT_ASKED = ("/v1/models/{model}",)
 
 
 @contextmanager
@@ -101,15 +99,19 @@ async def everything_told(bridge: Any) -> str:
     }
     for page in sorted(pages):
         async with bridge.http.get(bridge.url + page, headers=HEADERS) as answer:
-            if answer.content_type != "text/event-stream":
+            if answer.content_type == "text/event-stream":
+                told.append((await answer.content.readuntil(b"\r\n\r\n")).decode())
+            else:
                 told.append(await answer.text())
     async with bridge.http.get(bridge.url + "/v1/sfbridge/turns", headers=HEADERS) as answer:
         turns = (await answer.json())["turns"]
     assert turns
     for turn in turns:
-        path = f"{bridge.url}/v1/sfbridge/turns/{turn['id']}"
-        async with bridge.http.get(path, headers=HEADERS) as answer:
-            told.append(await answer.text())
+        for page in ("/v1/sfbridge/turns", "/dashboard/turns"):
+            path = f"{bridge.url}{page}/{turn['id']}"
+            async with bridge.http.get(path, headers=HEADERS) as answer:
+                assert answer.status in (200, 401)
+                told.append(await answer.text())
     return "\n".join(told)
 
 

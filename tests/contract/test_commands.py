@@ -146,6 +146,10 @@ async def test_commands_speak_with_the_running_server(tmp_path: Path) -> None:
     async with serving(port, home=tmp_path) as server, ClientSession() as http:
         there = ("--port", str(port))
         assert (await run("ask", "Say hello.", *there, home=tmp_path)).code == 0
+        checked = await run("check", "--offline", *there, home=tmp_path)
+        assert checked.code == 0
+        assert f"an sfbridge answers at {server.url}" in checked.out
+        assert "ok       upstream salesforce: sandbox" in checked.out
         assert "claude-sonnet-4-6" in (await run("models", *there, home=tmp_path)).out
         headers = {"Authorization": "Bearer a-key-of-mine"}
         async with http.get(f"{server.url}/v1/sfbridge/turns", headers=headers) as answer:
@@ -487,3 +491,16 @@ environment = { AWS_SECRET_ACCESS_KEY = "canary-of-aws", AWS_REGION = "eu" }
         assert "canary" not in found.out + found.err
         assert "requests_per_minute" in found.out
         assert "AWS_REGION" in found.out
+
+
+async def test_a_server_that_knows_only_hashes_wants_a_key(tmp_path: Path) -> None:
+    """Where the configuration holds hashes, a command says how to give it a key, and then has its answer."""
+    made = await run("hash-key", home=tmp_path, typed="a-key-of-mine\n")
+    configured(tmp_path, ORG + f"[keys.laptop]\n{made.out}")
+    port = free_port()
+    async with serving(port, home=tmp_path):
+        words = ("models", "--port", str(port))
+        found = await run(*words, home=tmp_path)
+        assert (found.code, "SFBRIDGE_KEYS__ME" in found.err) == (1, True)
+        found = await run(*words, home=tmp_path, env={"SFBRIDGE_KEYS__ME": "a-key-of-mine"})
+        assert (found.code, "gpt-4o" in found.out) == (0, True)

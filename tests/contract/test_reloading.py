@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,7 +108,8 @@ async def test_open_requests_finish_on_the_old_upstream(desk: Desk, wire: str) -
         body = body_of(wire, "sfdc_ai__Defaultsandbox-slow-1", stream=True)
         async with http.post(desk.url + PATHS[wire], json=body) as answer:
             first = await answer.content.readany()
-            desk.config = desk.of_org(1)
+            # another pool, too: an idle connection of a pool that stays may outlive its upstream
+            desk.config = desk.of_org(1, http={"idle_seconds": 9.0})
             assert (await reload(desk, http))[0] == 200
             assert heard(wire, 200, answer.headers, first + await answer.read()).whole
         async with asyncio.timeout(5):
@@ -197,3 +199,41 @@ async def test_reloads_under_load_lose_nothing(desk: Desk) -> None:
 
         *found, _ = await asyncio.gather(*map(ask, range(50)), turn_over())
     assert found == [200] * 50
+
+
+async def test_an_unchanged_upstream_stays_open(desk: Desk) -> None:
+    """A reload that does not touch an upstream keeps its token; the one that changes it fetches a new one."""
+    org = desk.orgs[0][ORG]
+    async with ClientSession() as http:
+        body = body_of("openai", "gpt-4o")
+
+        async def answered() -> int:
+            async with http.post(desk.url + PATHS["openai"], json=body) as answer:
+                assert answer.status == 200
+            return org.token_mints
+
+        assert await answered() == 1
+        for seconds in (4.0, 3.0):
+            desk.config = desk.of_org(0, stream={"patience": seconds})
+            assert (await reload(desk, http))[1]["changed"] == ["stream.patience"]
+            assert await answered() == 1
+        desk.config = desk.of_org(0, http={"idle_seconds": 7.0})
+        await reload(desk, http)
+        assert await answered() == 2
+
+
+async def test_a_secret_that_changed_in_its_file_is_taken_up(desk: Desk, tmp_path: Path) -> None:
+    """After a reload the file's new content counts, though the configuration names the same file."""
+    secret = tmp_path / "secret"
+    secret.write_text("sandbox-secret")
+    desk.config = desk.of_org(0)
+    table = desk.config.upstream["salesforce"]
+    del table["client_secret"]
+    table["client_secret_file"] = str(secret)
+    async with ClientSession() as http:
+        assert (await reload(desk, http))[0] == 200
+        secret.write_text("another-secret")
+        assert (await reload(desk, http))[0] == 200
+        body = body_of("openai", "gpt-4o")
+        async with http.post(desk.url + PATHS["openai"], json=body) as answer:
+            assert answer.status in (401, 403, 502)
