@@ -198,9 +198,10 @@ class Conversations:
 
     async def _history(self, named: Named) -> History | None:
         """What is on disk of the session, where it is put when it was only announced."""
-        announced = self._announced.take(named.key)
+        announced = self._announced.held(named.key)
         if announced is not None:
             await self.store.append(named.id, named.owner, announced, after="")
+            self._announced.take(named.key)  # only now: until then it is nowhere else
         return await self.store.history(named.id, named.owner)
 
     async def keep(self, named: Named, turn: KeptTurn, after: str, size: int) -> None:

@@ -38,6 +38,10 @@ class Announced:
         while self._turns and (len(self._turns) > self._most or self._room < 0):
             self._room += self._turns.popitem(last=False)[1][1]
 
+    def held(self, key: Key) -> KeptTurn | None:
+        """The turn of that key, which stays here."""
+        return self._turns.get(key, (None, 0))[0]
+
     def take(self, key: Key) -> KeptTurn | None:
         """The turn of that key, which is gone from here from now on."""
         turn, size = self._turns.pop(key, (None, 0))

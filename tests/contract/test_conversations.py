@@ -503,6 +503,22 @@ async def test_a_turn_that_could_not_be_kept_is_not_a_gap(desk: Desk) -> None:
     assert named(later) != session
 
 
+async def test_an_announced_session_outlasts_a_failing_disk(desk: Desk) -> None:
+    """What could not be put on disk stays in memory, and the session goes on when the disk is well again."""
+    await desk.begin()
+    await desk.say("Hello there.", "new")
+    session = named(await desk.say(ADA))
+    with closing(sqlite3.connect(desk.file)) as disk:
+        disk.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON turn BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    answer = await desk.say(WHO, session)
+    assert answer.headers["x-sfbridge-sessions"] == "unavailable"
+    with closing(sqlite3.connect(desk.file)) as disk:
+        disk.execute("DROP TRIGGER full")
+    assert (await desk.say(WHO, session)).text == "Your name is Ada."
+
+
 @BOTH
 @pytest.mark.parametrize(
     "body",
