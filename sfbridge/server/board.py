@@ -14,6 +14,7 @@ from sfbridge.state.contexts import Contexts
 from .generation import Generation
 from .keys import DRAINING, JOURNAL
 from .numbers import statistics_of
+from .pages import shown
 
 # Conversations and turns that are shown; more are a click on /v1/context and /v1/sfbridge/turns away.
 _MOST_CONTEXTS = 12
@@ -103,9 +104,11 @@ def _meters(contexts: Contexts) -> list[Meter]:
     return msgspec.convert(shown[:_MOST_CONTEXTS], list[Meter])
 
 
-def story(app: web.Application, turn: str) -> Story | None:
-    receipt = app[JOURNAL].turn(turn)
-    return None if receipt is None else Story(turn=receipt, story=explain(receipt).splitlines())
+def story(request: web.Request, turn: str) -> Story | None:
+    receipt = request.app[JOURNAL].turn(turn)
+    if receipt is None:
+        return None
+    return Story(turn=shown(request, receipt), story=explain(receipt).splitlines())
 
 
 def _since(newest_first: list[Receipt], told: str) -> tuple[TurnLine, ...]:

@@ -21,7 +21,17 @@ from sfbridge.core.errors import GatewayError
 
 from .board import look, story
 from .hall import DASHBOARD, JSON_TYPE, name_of, read_json
-from .keys import CLOCK, DRAINING, GENERATION, GENERATIONS, JOURNAL, RUNNING, VISITORS, WIRE
+from .keys import (
+    CLOCK,
+    DRAINING,
+    GENERATION,
+    GENERATIONS,
+    JOURNAL,
+    KEY_ID,
+    RUNNING,
+    VISITORS,
+    WIRE,
+)
 
 COOKIE: Final = "sfbridge_dashboard"
 
@@ -101,8 +111,8 @@ async def feed(request: web.Request) -> web.StreamResponse:
 
 async def turn(request: web.Request) -> web.Response:
     """One turn with its story."""
-    _admitted(request)
-    found = story(request.app, request.match_info["id"])
+    request[KEY_ID] = _admitted(request)
+    found = story(request, request.match_info["id"])
     if found is None:
         raise GatewayError("not_found", "That turn is not remembered.", code="turn_not_found")
     return _json(_encode(found))
@@ -115,11 +125,9 @@ async def enter(request: web.Request) -> web.Response:
         entering = _entering.decode(await read_json(request, request[WIRE]))
     except msgspec.MsgspecError as error:
         raise GatewayError("invalid_request", f"The key is not readable: {error}") from None
-    await name_of(request, entering.key)
+    visitor = request.app[VISITORS].enter(await name_of(request, entering.key))
     response = _json(b"{}")
-    response.set_cookie(
-        COOKIE, request.app[VISITORS].enter(), path=DASHBOARD, httponly=True, samesite="Strict"
-    )
+    response.set_cookie(COOKIE, visitor, path=DASHBOARD, httponly=True, samesite="Strict")
     return response
 
 
@@ -163,11 +171,14 @@ def _near(request: web.Request) -> None:
     )
 
 
-def _admitted(request: web.Request) -> None:
-    """Whoever may see what happens here."""
+def _admitted(request: web.Request) -> str:
+    """The key of whoever may see what happens here; empty where none is needed."""
     _near(request)
-    keys = request[GENERATION].keys
-    if keys and request.cookies.get(COOKIE, "") not in request.app[VISITORS]:
+    if not request[GENERATION].keys:
+        return ""
+    key = request.app[VISITORS].key_of(request.cookies.get(COOKIE, ""))
+    if key is None:
         raise GatewayError(
             "authentication", "This dashboard asks for a key.", code="missing_api_key"
         )
+    return key

@@ -11,6 +11,7 @@ from aiohttp import web
 from sfbridge import __version__
 from sfbridge.config import ConfigError, is_loopback
 from sfbridge.core.errors import GatewayError
+from sfbridge.core.receipt import Receipt
 from sfbridge.policy.explaining import explain
 from sfbridge.wire import catalogue
 from sfbridge.wire.anthropic.decode import decode_count
@@ -97,8 +98,15 @@ async def context(request: web.Request) -> web.Response:
 
 async def turns(request: web.Request) -> web.Response:
     """The receipts of the last turns, newest first."""
-    limit = limit_of(request.query)
-    return body_of(_json.encode({"turns": request.app[JOURNAL].latest(limit)}))
+    latest = request.app[JOURNAL].latest(limit_of(request.query))
+    return body_of(_json.encode({"turns": [shown(request, receipt) for receipt in latest]}))
+
+
+def shown(request: web.Request, receipt: Receipt) -> Receipt:
+    """A receipt for whoever asks: what was said under another key is not theirs to read."""
+    if receipt.contents is None or receipt.key == request[KEY_ID]:
+        return receipt
+    return msgspec.structs.replace(receipt, contents=None)
 
 
 async def turn(request: web.Request) -> web.Response:
@@ -111,7 +119,7 @@ async def turn(request: web.Request) -> web.Response:
             f"No turn {name!r} is remembered; the last {request[GENERATION].config.journal.keep} are (journal.keep).",
             code="turn_not_found",
         )
-    return body_of(_json.encode({"turn": receipt, "explanation": explain(receipt)}))
+    return body_of(_json.encode({"turn": shown(request, receipt), "explanation": explain(receipt)}))
 
 
 async def reload(request: web.Request) -> web.Response:

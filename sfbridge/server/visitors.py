@@ -13,14 +13,16 @@ class Visitors:
     """Browsers that showed a key, by the random name in their cookie. Forgotten when the server ends."""
 
     def __init__(self) -> None:
-        self._names: OrderedDict[str, None] = OrderedDict()
+        self._names: OrderedDict[str, str] = OrderedDict()
 
-    def enter(self) -> str:
+    def enter(self, key: str) -> str:
+        """The name of a browser that showed the key of this name."""
         name = secrets.token_urlsafe(32)
-        self._names[name] = None
+        self._names[name] = key
         while len(self._names) > _MOST_VISITORS:
             self._names.popitem(last=False)
         return name
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
+    def key_of(self, name: str) -> str | None:
+        """The key that this browser showed; None for one that showed none."""
+        return self._names.get(name)

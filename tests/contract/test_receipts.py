@@ -112,3 +112,22 @@ async def test_contents_only_where_allowed(start: Any, stream: bool) -> None:
         receipt, _ = await turn(bridge, answer)
         assert ("77c1" in str(receipt)) is allowed
         assert ("contents" in receipt) is allowed
+
+
+async def test_what_was_said_is_shown_to_its_own_key_only(start: Any) -> None:
+    """With `journal.contents`, another key sees that there was a turn, and nothing of what was said in it."""
+    keys = {"ada": "the-key-of-ada", "bob": "the-key-of-bob"}
+    bridge = await start(config={"journal": {"contents": True}, "keys": keys})
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "a private matter"}]}
+    own, other = ({"x-api-key": key} for key in keys.values())
+    async with bridge.http.post(
+        bridge.url + "/v1/chat/completions", json=body, headers=own
+    ) as answer:
+        name = answer.headers["x-request-id"]
+    for path in ("/v1/sfbridge/turns", f"/v1/sfbridge/turns/{name}"):
+        async with bridge.http.get(bridge.url + path, headers=own) as answer:
+            assert "a private matter" in await answer.text()
+        async with bridge.http.get(bridge.url + path, headers=other) as answer:
+            text = await answer.text()
+        assert name in text
+        assert "a private matter" not in text
