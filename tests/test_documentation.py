@@ -84,6 +84,16 @@ def test_every_command_is_in_the_manual() -> None:
     assert named == {command.__name__.rpartition(".")[2].replace("_", "-") for command in COMMANDS}
 
 
+def test_every_symptom_is_one_that_the_program_shows() -> None:
+    """What the table of troubles quotes is said so somewhere in the program."""
+    said = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "sfbridge").rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", said)  # literals that go on in the next line
+    rows = re.findall(r"^\| (.+?) \|", part("When something is wrong"), re.MULTILINE)
+    quoted = [quote for row in rows for quote in re.findall(r"`([^`]+)`", row)]
+    assert len(quoted) >= 8
+    assert [quote for quote in quoted if quote not in said] == []
+
+
 def test_every_named_fault_exists() -> None:
     """A sandbox model that the README names misbehaves as it says, rather than being unknown."""
     names = re.findall(r"`[^`\s]*(sandbox-[a-z0-9.-]+)`", part("The sandbox org"))
