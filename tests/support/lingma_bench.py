@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 import os
-import platform
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,31 +18,9 @@ from speak import Heard, ask, body_of
 from sfbridge.config import Config, section
 from sfbridge.server.app import create_app
 from sfbridge.state.clock import SystemClock
+from tests.fakes.lingma_sim.installing import install
 
-ROOT = Path(__file__).parent.parent.parent
 SECRET = "SIM-SECRET"
-
-
-def install(folder: Path, *, logged_in: bool = True, **scenario: Any) -> Path:
-    """A logged-in workdir as the vendor's plugin leaves it, with the simulator in place of the vendor's binary."""
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(
-        platform.machine().lower(), platform.machine().lower()
-    )
-    place = folder / "bin" / "2.11.1" / f"{machine}_linux"
-    place.mkdir(parents=True)
-    (folder / "bin" / "config.json").write_text('{"cosy.core.version":"2.11.1"}')
-    shim = place / "Lingma"
-    shim.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.fakes.lingma_sim "$@"\n'
-    )
-    shim.chmod(0o755)
-    cache = folder / "cache"
-    cache.mkdir()
-    (cache / "id").write_text("sim-account-1")
-    if logged_in:
-        (cache / "user").write_bytes(base64.b64encode(b"SIM-SECRET sim-account-1"))
-    (folder / "sim.json").write_text(json.dumps(scenario))
-    return folder
 
 
 class Bench:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from .installing import install
 from .ledger import Ledger, write
 from .scenario import Scenario, load
 from .talk import Talk
@@ -66,6 +67,8 @@ def main() -> None:
             print(json.dumps({**told, "username": "sim", "user_type": "personal_standard"}))
         case "start" if rest == ["--help"]:
             print(USAGE)
+        case "install" if len(rest) == 1:
+            install(Path(rest[0]))
         case "start":
             begin(flags(rest))
         case _:
