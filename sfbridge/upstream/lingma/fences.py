@@ -68,7 +68,7 @@ class Fences:
 
     def _whole(self, line: str, out: list[str], found: list[Said | ToolSeen]) -> None:
         closing, self._closing = self._closing, False
-        if closing and line.strip() == _FENCE:
+        if closing and line.rstrip() == _FENCE:
             return
         if called := _CALL.fullmatch(line.rstrip("\r\n")):
             _flush(out, found)

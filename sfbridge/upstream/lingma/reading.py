@@ -95,7 +95,12 @@ class Reading:
                     out.append(Closed(reason="stop", raw="missing_finish"))
                 case _:
                     pass
-        return out if self._manner.stream or self.over else []
+        if self._manner.stream:
+            return out
+        if not self.over:
+            return []
+        self._held = []
+        return out
 
     def _say(self, said: Said, out: list[Piece]) -> None:
         self._filtered = self._filtered or said.filtered
