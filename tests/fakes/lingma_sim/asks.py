@@ -152,6 +152,8 @@ class Ask:
     async def _answer(self, text: str) -> None:
         self.said.append(text)
         await self._push("chat/answer", {"text": text, "overwrite": False})
+        if len(self.said) == 1:
+            self.client.ledger.count("begun")  # its first text has reached the client
 
     async def _push(self, method: str, params: dict[str, Any]) -> None:
         """Text, in the words of the dialect."""
