@@ -281,6 +281,29 @@ async def test_a_call_is_found_by_its_id(claude: StartClaude) -> None:
     assert bench.starts == 1
 
 
+async def test_a_faulty_call_is_corrected_in_its_process(claude: StartClaude) -> None:
+    """A call that does not fit its tool's schema is shown to the model as failed, in the process that made it."""
+    bench = await claude()
+    tools = openai_tools()
+    tools[0]["function"]["parameters"] = {
+        "type": "object", "properties": {"q": {"type": "integer"}}, "required": ["q"],
+    }  # fmt: skip
+    answer = await bench.chat([user("use look")], tools=tools)
+    assert "look failed" in answer.text
+    assert bench.noted("result")[0]["isError"] is True
+    assert bench.starts == 1
+
+
+async def test_what_it_costs_is_told(claude: StartClaude) -> None:
+    """The readiness page sums up what the command says that its answers cost."""
+    bench = await claude()
+    first = [user("my name is Ada")]
+    answer = await bench.chat(first)
+    await bench.chat([*first, said(answer), user("what is my name")])
+    async with bench.http.get(bench.url + "/readyz") as page:
+        assert (await page.json())["upstreams"]["claude"]["cost_usd"] == "0.5000"
+
+
 async def test_calls_of_others_are_not_found(claude: StartClaude) -> None:
     """Knowing the id of somebody else's call does not lead into their conversation."""
     keys = {"ada": "key-of-ada", "bob": "key-of-bob"}
