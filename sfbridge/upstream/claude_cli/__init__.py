@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sfbridge.upstream.base import Resources, Upstream
+from sfbridge.upstream.secret import SettingsError
 
 from .adapter import ClaudeCli
-from .settings import Settings, SettingsError, check
+from .settings import Settings, check
 
 __all__ = ["Settings", "connect"]
 

@@ -9,22 +9,13 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from sfbridge.upstream.secret import Secret
+from sfbridge.upstream.secret import Secret, SettingsError, given
 
 _NUMBERS: Final = ("max_children", "max_output")
 _SECONDS: Final = ("wait_timeout", "start_timeout", "stream_idle_timeout", "stop_timeout")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 # A tool, or a rule for one: "Read", "Bash(git log *)".
 _TOOL: Final = re.compile(r"([A-Za-z_]\w*)(?:\([^()]*\))?")
-
-
-class SettingsError(ValueError):
-    """A setting that cannot work. `path` is the key within the upstream's table."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(f"{path}: {message}")
-        self.path = path
-        self.message = message
 
 
 class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,18 +149,7 @@ def _key(settings: Settings) -> Secret:
         if settings.api_key or settings.api_key_file:
             raise SettingsError("api_key", 'is used with billing = "api_key" only')
         return Secret("")
-    if settings.api_key and settings.api_key_file:
-        raise SettingsError("api_key_file", "is set beside api_key; keep one of them")
-    value = settings.api_key
-    if settings.api_key_file:
-        try:
-            value = Path(settings.api_key_file).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                "api_key_file", f"cannot be read ({type(error).__name__})"
-            ) from None
-    if not value:
+    key = given(settings.api_key, settings.api_key_file, "api_key")
+    if not key:
         raise SettingsError("api_key", 'is missing; billing = "api_key" needs it')
-    if not value.isprintable():
-        raise SettingsError("api_key", "holds characters that no key has")
-    return Secret(value)
+    return key

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 from yarl import URL
 
-from sfbridge.upstream.secret import Secret
+from sfbridge.upstream.secret import Secret, SettingsError, given
 
 _VERSION: Final = "/v1"
-
-
-class SettingsError(ValueError):
-    """A setting that cannot work. `path` is the key within the upstream's table."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(f"{path}: {message}")
-        self.path = path
-        self.message = message
 
 
 class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,7 +121,7 @@ def check(settings: Settings, name: str) -> Address:
         embeddings=root.with_path(f"{api}/embeddings"),
         models=root.with_path(f"{api}/models"),
         host=f"{host}:{root.explicit_port}" if root.explicit_port else host,
-        key=_key(settings),
+        key=given(settings.api_key, settings.api_key_file, "api_key"),
     )
 
 
@@ -153,21 +143,3 @@ def _base(value: str, name: str) -> URL:
             "must not hold a user, a query or a fragment; a key goes into api_key",
         )
     return url
-
-
-def _key(settings: Settings) -> Secret:
-    if settings.api_key and settings.api_key_file:
-        raise SettingsError("api_key_file", "is set beside api_key; keep one of them")
-    value = settings.api_key
-    if settings.api_key_file:
-        try:
-            value = Path(settings.api_key_file).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                "api_key_file", f"cannot be read ({type(error).__name__})"
-            ) from None
-        if not value:
-            raise SettingsError("api_key_file", "is empty")
-    if not value.isprintable():
-        raise SettingsError("api_key", "holds characters that no key has")
-    return Secret(value)

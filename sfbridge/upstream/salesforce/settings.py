@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 from yarl import URL
 
 from sfbridge.config import is_loopback
-from sfbridge.upstream.secret import Secret
+from sfbridge.upstream.secret import Secret, SettingsError, given
 
 from .models import ModelRow
 
@@ -18,15 +17,6 @@ SANDBOX_ID: Final = "sandbox-client"
 SANDBOX_SECRET: Final = "sandbox-secret"  # not a secret: the manual prints it
 DEFAULT_API_URL: Final = "https://api.salesforce.com"
 _SHARED_LOGINS: Final = frozenset(("login.salesforce.com", "test.salesforce.com"))
-
-
-class SettingsError(ValueError):
-    """A setting that cannot work. `path` is the key within the upstream's table."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(f"{path}: {message}")
-        self.path = path
-        self.message = message
 
 
 class Settings(
@@ -185,18 +175,10 @@ def _address(value: str, key: str, name: str) -> URL:
 
 
 def _credential(value: str, file: str, key: str, name: str) -> Secret:
-    if value and file:
-        raise SettingsError(f"{key}_file", f"is set beside {key}; keep one of them")
-    if file:
-        try:
-            value = Path(file).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{key}_file", f"cannot be read ({type(error).__name__})") from None
-        if not value:
-            raise SettingsError(f"{key}_file", "is empty")
-    if not value:
+    secret = given(value, file, key)
+    if not secret:
         raise SettingsError(key, f"is missing; {_where(key, name)}, or name a file in {key}_file")
-    return Secret(value)
+    return secret
 
 
 def _where(key: str, name: str) -> str:

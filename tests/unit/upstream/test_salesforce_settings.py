@@ -10,8 +10,8 @@ import pytest
 
 from sfbridge.upstream import UPSTREAMS, kind_of
 from sfbridge.upstream.salesforce.models import ModelRow
-from sfbridge.upstream.salesforce.settings import Settings, SettingsError, check, safe_base
-from sfbridge.upstream.secret import Secret
+from sfbridge.upstream.salesforce.settings import Settings, check, safe_base
+from sfbridge.upstream.secret import Secret, SettingsError
 
 GOOD = {
     "my_domain": "https://acme.my.salesforce.com",

@@ -10,7 +10,8 @@ from msgspec import Raw
 
 from sfbridge.core.request import ChatRequest, TextPart, Thinking, Tool, ToolChoice
 from sfbridge.upstream.claude_cli.launch import argv, environment, launch_of
-from sfbridge.upstream.claude_cli.settings import Checked, ModelRow, Settings, SettingsError, check
+from sfbridge.upstream.claude_cli.settings import Checked, ModelRow, Settings, check
+from sfbridge.upstream.secret import SettingsError
 
 
 def checked(**given: Any) -> Checked:

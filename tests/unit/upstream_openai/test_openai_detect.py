@@ -13,8 +13,9 @@ from sfbridge.core.errors import GatewayError
 from sfbridge.upstream.openai.detect import OLLAMA_DEFAULT, Found, Looker
 from sfbridge.upstream.openai.facts import ANY, Facts
 from sfbridge.upstream.openai.profiles import PROFILES
-from sfbridge.upstream.openai.settings import ModelRow, Settings, SettingsError, check
+from sfbridge.upstream.openai.settings import ModelRow, Settings, check
 from sfbridge.upstream.openai.standing import Standing
+from sfbridge.upstream.secret import SettingsError
 from tests.fakes.openai_server import Server
 
 
