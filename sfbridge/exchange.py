@@ -112,6 +112,8 @@ class Exchange:
         self.tickets: list[Ticket] = []
         self.heartbeats = 0
         self.forced_json = False
+        # the last frame was sent: many clients close then, and have not left before the end
+        self.delivered = False
         self.plan: Plan | None = None
         self.aimed: Target | None = None
         self.error: GatewayError | None = None
@@ -281,7 +283,7 @@ class Exchange:
             tools=len(asked.tools),
             emulated=plan.emulated if plan else (),
             ignored=self.ignored,
-            verdict="left" if left else "failed" if error else "whole",
+            verdict="left" if left and not self.delivered else "failed" if error else "whole",
             reason=self.reason,
             error_kind=error.kind if error else "",
             error=error.message if error else "",

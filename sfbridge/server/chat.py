@@ -122,10 +122,12 @@ async def _stream(
         async with aclosing(answer):
             async for events in answer:
                 said.append(events)
-                if type(events[-1]) is Finished:
+                ended = type(events[-1]) is Finished
+                if ended:
                     # before its client can know that the turn is whole
                     await turn.finish(_folded(said))
                 await stream.send(encoder.feed(events))
+                exchange.delivered = ended
 
     return await streamed(request, encoder, asked, speak)
 

@@ -75,6 +75,7 @@ async def _stream(
             await stream.send(encoders[index].feed(events))
 
         await _answers(request, wire, asked, take)
+        request[EXCHANGE].delivered = True
 
     return await streamed(request, encoders[0], asked[0], speak)
 

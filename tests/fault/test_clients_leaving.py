@@ -64,3 +64,21 @@ async def test_leaving_after_the_commit_cancels_too(start: Any, wire: str) -> No
     await response.content.readany()
     response.close()
     await until(lambda: bridge.org.disconnects == 1 and not bridge.org.open_connections)
+
+
+async def test_closing_at_the_end_mark_is_no_leaving(start: Any) -> None:
+    """Many clients close as soon as they have read the last frame; the turn was whole all the same."""
+    bridge = await start()
+    body = body_of("openai", "gpt-4o", stream=True)
+    for _ in range(5):
+        response = await bridge.http.post(bridge.url + PATHS["openai"], json=body)
+        data = b""
+        while b"[DONE]" not in data:
+            data += await response.content.readany()
+        response.close()
+    turns: list[dict[str, Any]] = []
+    async with asyncio.timeout(2):
+        while len(turns) < 5:
+            async with bridge.http.get(bridge.url + "/v1/sfbridge/turns") as answer:
+                turns = (await answer.json())["turns"]
+    assert {turn["verdict"] for turn in turns} == {"whole"}
