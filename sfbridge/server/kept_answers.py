@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from aiohttp import web
 
 from sfbridge.core.errors import GatewayError
@@ -13,21 +15,35 @@ from .conversations import unavailable
 from .keys import CONVERSATIONS, KEY_ID
 from .pages import body_of, limit_of
 
+_ORDERS: Final = ("asc", "desc")
+
 
 async def response(request: web.Request) -> web.Response:
-    """A kept answer as its client saw it."""
+    """A kept answer as its client saw it. Only whole: JSON in the place of a stream is read as an empty one."""
+    if request.query.get("stream", "").lower() in ("true", "1"):
+        raise GatewayError(
+            "unsupported",
+            "stream: a kept answer is given whole; leave stream out.",
+            param="stream",
+            retriable=False,
+        )
     return body_of(bytes((await _asked_for(request)).answer))
 
 
 async def input_items(request: web.Request) -> web.Response:
     """What was sent for a kept answer, in pages."""
     kept, query = await _asked_for(request), request.query
+    order = query.get("order", "desc")
+    if order not in _ORDERS:
+        raise GatewayError(
+            "invalid_request", f"order: {order!r} is not one of asc, desc", param="order"
+        )
     page = input_page(
         kept,
         request.match_info["id"],
         limit=limit_of(query),
         after=query.get("after", ""),
-        order=query.get("order", "desc"),
+        order=order,
     )
     return body_of(page)
 

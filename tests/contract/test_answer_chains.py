@@ -209,6 +209,16 @@ async def test_what_was_sent_is_listed_in_pages(desk: Desk) -> None:
     assert forward["data"] == rest["data"]
     assert (await desk.get(f"{path}?after=nothing"))[0] == 400
     assert (await desk.get(f"{path}?limit=0"))[0] == 400
+    assert (await desk.get(f"{path}?order=up"))[0] == 400
+
+
+async def test_a_kept_answer_is_no_stream(desk: Desk) -> None:
+    """Who asks for a kept answer as a stream is told so: SDKs read JSON in its place as an empty stream."""
+    await desk.begin()
+    first = await desk.ask(ADA)
+    status, refused = await desk.get(f"{first['id']}?stream=true")
+    assert (status, refused["error"]["param"]) == (400, "stream")
+    assert (await desk.get(f"{first['id']}?stream=false"))[0] == 200
 
 
 @MODES

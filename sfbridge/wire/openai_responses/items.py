@@ -94,7 +94,7 @@ class Conversation:
             if (part := _thought(_read(raw, _reasoning, path))) is not None:
                 self._more("assistant", part)
         elif kind == REFERENCE:
-            self.references.append(reference_in(raw))
+            self.references.append(_named(raw, path))
         elif kind in _RECORDS:
             self.left_out[f"input.{kind}"] = Raw(literal(kind))
         else:
@@ -169,6 +169,13 @@ def reference_in(raw: Raw) -> str:
     head = _head.decode(raw)
     refers = head.type == REFERENCE or (head.type is None and head.role is None)
     return (head.id or "") if refers else ""
+
+
+def _named(raw: Raw, path: str) -> str:
+    name = reference_in(raw)
+    if not name:
+        raise invalid(path + ".id", "this field is required")
+    return name
 
 
 def _read(raw: Raw, decoder: msgspec.json.Decoder[T], path: str) -> T:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sfbridge.core.errors import GatewayError
+from sfbridge.formats.openai_responses import ItemHead
 from sfbridge.wire.frames import literal
 
 _ITEM: Final = re.compile(r"[a-z]+_([0-9a-f]{24})i?\d+")
@@ -50,7 +51,9 @@ class _Named(Struct, frozen=True, gc=False):
 _note: Final = msgspec.json.Decoder(Kept)
 _output: Final = msgspec.json.Decoder(_Output)
 _named: Final = msgspec.json.Decoder(_Named)
-_item: Final = msgspec.json.Decoder(dict[str, Any])
+_head: Final = msgspec.json.Decoder(ItemHead)
+# values as they were sent: a number too large for us is still somebody's number
+_item: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 def noted(answer: bytes, items: Sequence[Raw], *, instructed: bool) -> bytes:
@@ -116,10 +119,13 @@ def _sent(kept: Kept, answer_id: str) -> Iterator[dict[str, Any]]:
     """What was sent as the vendor lists it: each item with its type and an id, texts as parts."""
     stem = answer_id.partition("_")[2]
     for index, raw in enumerate(kept.items):
-        item = _item.decode(raw)
-        kind = item.get("type") or "message"
-        shown = {"id": f"{_PREFIXES.get(kind, 'item')}_{stem}i{index:02d}", "type": kind, **item}
-        if kind == "message" and isinstance(item.get("content"), str):
-            word = "output_text" if item.get("role") == "assistant" else "input_text"
-            shown["content"] = [{"type": word, "text": item["content"]}]
-        yield {**shown, "type": kind, "id": item.get("id") or shown["id"]}
+        head, item = _head.decode(raw), _item.decode(raw)
+        kind = head.type or "message"
+        name = head.id or f"{_PREFIXES.get(kind, 'item')}_{stem}i{index:02d}"
+        shown: dict[str, Any] = {"id": name, "type": kind}
+        shown |= {**item, **shown}
+        said = item.get("content")
+        if kind == "message" and said is not None and bytes(said).startswith(b'"'):
+            word = "output_text" if head.role == "assistant" else "input_text"
+            shown["content"] = [{"type": word, "text": said}]
+        yield shown

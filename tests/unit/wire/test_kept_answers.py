@@ -100,3 +100,29 @@ def test_what_was_sent_in_pages() -> None:
 def test_deletion_is_told_in_the_vendors_words() -> None:
     """The answer's id, its kind, and that it is gone."""
     assert json.loads(deleted_body(ID)) == {"id": ID, "object": "response", "deleted": True}
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400])
+def test_what_was_sent_comes_back_whatever_numbers_it_holds(number: str) -> None:
+    """A number that no float holds is listed and found as it was written."""
+    raw = f'{{"role":"user","content":[{{"type":"input_text","text":"Hi","n":{number}}}],"n":{number}}}'
+    found = Kept(Raw(json.dumps(ANSWER).encode()), (Raw(raw.encode()),))
+    listed = input_page(found, ID, limit=1, after="", order="asc").decode()
+    one = item_of(found, ID, f"msg_{STEM}i00")
+    assert one is not None
+    for told in (listed, bytes(one).decode()):
+        assert told.count(f'"n":{number}') == 2
+
+
+def test_an_item_whose_id_is_null_gets_one() -> None:
+    """SDKs write fields that are not set as null; such an item can be referred to as any other."""
+    name = f"msg_{STEM}i00"
+    item = {"id": None, "type": None, "role": "assistant", "content": "Hi"}
+    one = item_of(kept([item]), ID, name)
+    assert one is not None
+    assert json.loads(bytes(one)) == {
+        "id": name,
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "Hi"}],
+    }

@@ -447,3 +447,10 @@ def test_references_stand_for_items() -> None:
     with pytest.raises(GatewayError, match="Item with id 'msg_1' not found") as caught:
         continued(given, {"fc_1": found["fc_1"]})
     assert (caught.value.kind, caught.value.param) == ("not_found", "input")
+
+
+def test_a_reference_names_its_item() -> None:
+    """A reference to nothing is refused by its path, also beside items that say something."""
+    with pytest.raises(GatewayError) as caught:
+        asked({"input": [USER, {"type": "item_reference"}]})
+    assert (caught.value.kind, caught.value.param) == ("invalid_request", "input[1].id")
