@@ -60,8 +60,10 @@ class Routes:
     strict   no name is answered by the default, nor by the first embedding model
     lenient  names of the configuration may lead nowhere for now; they are listed in `dangling`
 
-    `<upstream>/<model>` asks one upstream for a model that nobody listed.
-    Raises ValueError, naming it, when the default, an alias or a fallback leads nowhere.
+    `<upstream>/<model>` asks one upstream for a model of its own, by any of that model's names, or for one that
+    nobody listed.
+    Raises ValueError, naming it, when the default, an alias or a fallback leads nowhere, or to a family, and when a
+    family is given fallbacks.
     """
 
     def __init__(
@@ -80,10 +82,12 @@ class Routes:
         self._wanted = {name.lower(): _listed(wanted) for name, wanted in aliases.items()}
         self.dangling: dict[str, str] = {}
         targets = [Target(upstream, card.target, card) for upstream, card in cards]
+        self._of: dict[tuple[str, str], Way] = {}
         for names in (_ids, _aliases, _targets):
             for target in targets:
                 for name in names(target.card):
                     self._ways.setdefault(name.lower(), (target,))
+                    self._of.setdefault((target.upstream.lower(), name.lower()), (target,))
         self._labels: dict[tuple[str, str], str] = {}
         for upstream, card in cards:
             self._labels.setdefault((upstream, card.target), card.id)
@@ -183,8 +187,9 @@ class Routes:
             return (Target(self._pass_to, model, ModelCard(id=model, target=model, kind="any")),)
         upstream, slash, name = model.partition("/")
         if slash and name and upstream.lower() in self._upstreams:
-            card = ModelCard(id=model, target=name, kind="any")
-            return (Target(self._upstreams[upstream.lower()], name, card),)
+            unlisted = ModelCard(id=model, target=name, kind="any")
+            way = self._of.get((upstream.lower(), name.lower()))
+            return way or (Target(self._upstreams[upstream.lower()], name, unlisted),)
         return next((way for family_, way in self._families if family_.has(model)), None)
 
     # ---- building
@@ -213,6 +218,8 @@ class Routes:
         while wanted.lower() in self._wanted and wanted.lower() not in seen:
             seen.add(wanted.lower())
             wanted = self._wanted[wanted.lower()][0]
+        if "*" in wanted:
+            raise ValueError(f"the alias {name!r} leads to {wanted!r}, which is no model's name")
         found = self._find(wanted) or self._candidate(SHIPPED.get(wanted.lower(), ()))
         return found[0] if found is not None else None
 
@@ -261,6 +268,10 @@ class Routes:
 
     def _fall_back(self, name: str, others: Sequence[str]) -> None:
         """Put others behind a name; where nobody serves it they answer themselves."""
+        if "*" in name:
+            raise ValueError(
+                f"the route {name!r} is no model's name; a family's models are a list under models.aliases"
+            )
         targets = list(self._led(name) or ())
         for other in others:
             found = self._find(other)

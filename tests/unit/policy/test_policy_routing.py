@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sfbridge.core.errors import GatewayError
@@ -175,13 +177,14 @@ def test_the_error_names_what_is_close() -> None:
         ("gpt-4o", {"fast": "nowhere"}, "fast"),
         ("gpt-4o", {"a": "b", "b": "a"}, "a"),
         ("gpt-4o", {"fast": "claude-opus-5-5"}, "claude-opus-5-5"),
+        ("gpt-4o", {"gpt-*": "salesforce/*"}, "salesforce/*"),
     ],
 )
 def test_a_name_in_the_configuration_that_leads_nowhere_is_refused(
     default: str, aliases: dict[str, str], named: str
 ) -> None:
     """A wrong default or alias stops the start and is named."""
-    with pytest.raises(ValueError, match=repr(named)):
+    with pytest.raises(ValueError, match=re.escape(repr(named))):
         routes(default=default, aliases=aliases)
 
 
@@ -217,6 +220,19 @@ def test_an_upstream_can_be_asked_for_a_model_that_nobody_listed() -> None:
         _two_upstreams().target("local/")
 
 
+@pytest.mark.parametrize(
+    "asked", ["local/qwen", "Local/QWEN", "local/qwen3:8b", "local/quick", "local/qwen[1m]"]
+)
+def test_an_upstream_can_be_asked_for_its_own_model_by_any_of_its_names(asked: str) -> None:
+    """Where two upstreams have a model of one name, `<upstream>/<name>` means that of this upstream, as it calls it."""
+    here = ModelCard(id="qwen", target="qwen3:8b", aliases=("quick",), window=4096)
+    there = ModelCard(id="qwen", target="alibaba--qwen")
+    routes = Routes([("remote", there), ("local", here)], default="", aliases={})
+    assert routes.target("qwen").upstream == "remote"
+    target = routes.target(asked)
+    assert (target.upstream, target.model, target.card) == ("local", "qwen3:8b", here)
+
+
 def test_fallbacks_follow_the_name_that_was_asked_for() -> None:
     """A name's fallbacks come behind it, in order; other names have none; a fallback to nowhere stops the start."""
     routes = _two_upstreams(fallbacks={"GPT-4o": ["qwen", "local/other"]})
@@ -228,3 +244,9 @@ def test_fallbacks_follow_the_name_that_was_asked_for() -> None:
     assert len(routes.targets("qwen")) == 1
     with pytest.raises(ValueError, match="no-such"):
         _two_upstreams(fallbacks={"gpt-4o": ["no-such"]})
+
+
+def test_a_family_has_its_fallbacks_with_its_alias() -> None:
+    """A route for a family would reach only some of its names: it stops the start, with the words what to do."""
+    with pytest.raises(ValueError, match=r"'gpt-\*' .* models\.aliases"):
+        _two_upstreams(fallbacks={"gpt-*": ["qwen"]})
