@@ -111,7 +111,8 @@ class Conversations:
         named = Named(sent, owner, wanted=True)
         if named.key in self._turnstile or named.key in self._announced:
             named.known = True
-        elif not self._gaps.recall("/".join(named.key)):
+        elif sent.isascii() and not self._gaps.recall("/".join(named.key)):
+            # ours are ASCII; bytes that are no text come as what the database cannot take
             try:
                 named.known = await self.store.knows(sent, owner)
             except Unavailable as error:
@@ -164,15 +165,9 @@ class Conversations:
 
     async def _continued(self, named: Named, request: ChatRequest) -> Continuation | None:
         """The request with what was said before; None when the session has gone meanwhile."""
+        crowded = self._turnstile.crowded(named.key)
         if not await self._turnstile.enter(named.key, self._patience):
-            raise GatewayError(
-                "conflict",
-                f"Another request of this session is still being answered after {self._patience:g} seconds "
-                "(sessions.wait). Ask again when it has ended, or use a session for each of them.",
-                param=HEADER,
-                code="session_busy",
-                retry_after=2,
-            )
+            raise _busy(self._patience, crowded=crowded)
         with ExitStack() as undo:
             undo.callback(self._turnstile.leave, named.key)
             try:
@@ -308,6 +303,24 @@ def _owned(named: Named, request: ChatRequest) -> ChatRequest:
     if not named.wanted:
         return request
     return replace(request, caller=replace(request.caller, conversation=named.id))
+
+
+def _busy(patience: float, *, crowded: bool) -> GatewayError:
+    """Why a request is not answered that found its session in use."""
+    if crowded:
+        says = "Too many requests of this session wait already."
+    else:
+        says = (
+            f"Another request of this session is still being answered after {patience:g} seconds "
+            "(sessions.wait)."
+        )
+    return GatewayError(
+        "conflict",
+        f"{says} Ask again later, or use a session for each of them.",
+        param=HEADER,
+        code="session_busy",
+        retry_after=2,
+    )
 
 
 def unavailable(error: Unavailable) -> GatewayError:

@@ -22,7 +22,7 @@ class Announced:
 
     def __init__(self, *, most: int = _MOST, characters: int = _CHARACTERS) -> None:
         self._most = most
-        self._room = characters
+        self._all = self._room = characters
         self._turns: OrderedDict[Key, tuple[KeptTurn, int]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -32,7 +32,9 @@ class Announced:
         return key in self._turns
 
     def keep(self, key: Key, turn: KeptTurn, size: int) -> None:
-        """Hold a turn of about `size` characters."""
+        """Hold a turn of about `size` characters; one for which there is no room at all pushes out no other."""
+        if size > self._all:
+            return
         self._turns[key] = (turn, size)
         self._room -= size
         while self._turns and (len(self._turns) > self._most or self._room < 0):

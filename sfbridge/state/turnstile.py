@@ -24,6 +24,10 @@ class Turnstile:
         """Whether somebody is through."""
         return name in self._waiting
 
+    def crowded(self, name: Hashable) -> bool:
+        """Whether so many wait that nobody else may."""
+        return len(self._waiting.get(name, ())) >= _MOST_WAITING
+
     def take(self, name: Hashable) -> None:
         """Go through a turnstile that nobody else can know yet."""
         assert name not in self._waiting, "somebody was there before"
@@ -35,7 +39,7 @@ class Turnstile:
         if queue is None:
             self.take(name)
             return True
-        if len(queue) >= _MOST_WAITING:
+        if self.crowded(name):
             return False
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)

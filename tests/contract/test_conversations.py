@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession
@@ -126,6 +129,30 @@ async def test_any_other_value_opts_in(desk: Desk, wire: str, stream: bool, sent
     assert session != sent
     assert await desk.turns(session) == 1
     assert (await desk.say(WHO, session, wire=wire, stream=stream)).text == "Your name is Ada."
+
+
+@BOTH
+@pytest.mark.parametrize("sent", [b"\xff\xfe", b"\xed\xa0\x80", b"sess_\xff" + b"0" * 31])
+async def test_an_id_of_bytes_that_are_no_text_opts_in(desk: Desk, wire: str, sent: bytes) -> None:
+    """It is a malformed id like any other, also where there is a database to look into."""
+    await desk.begin()
+    await desk.say(ADA, "new")
+    url, body = urlsplit(desk.bridge.url), json.dumps(body_of(wire, "gpt-4o", ADA)).encode()
+
+    def post() -> tuple[int, str]:
+        with closing(HTTPConnection(url.netloc, timeout=5)) as line:
+            line.putrequest("POST", PATHS[wire])
+            line.putheader("Content-Type", "application/json")
+            line.putheader("Content-Length", str(len(body)))
+            line.putheader("X-Session-ID", sent)
+            line.endheaders(body)
+            answer = line.getresponse()
+            answer.read()
+            return answer.status, answer.headers["X-Session-ID"]
+
+    status, session = await asyncio.to_thread(post)
+    assert status == 200
+    assert await desk.turns(session) == 1
 
 
 async def test_an_announced_session_is_promoted_when_its_client_comes_back(desk: Desk) -> None:
@@ -314,6 +341,18 @@ async def test_who_waits_too_long_is_told_409(desk: Desk, wire: str) -> None:
     stalled.cancel()
     await asyncio.gather(stalled, return_exceptions=True)
     assert (await desk.say(WHO, session, wire=wire)).text == "Your name is Ada."
+
+
+async def test_who_finds_too_many_waiting_is_told_so_at_once(desk: Desk) -> None:
+    """The refusal does not speak of a time that nobody has waited; those who wait are answered."""
+    await desk.begin()
+    session = named(await desk.say(ADA, "new"))
+    model = "sfdc_ai__Defaultsandbox-slow-0.05"
+    answers = await asyncio.gather(*(desk.say(WHO, session, model=model) for _ in range(20)))
+    refused = [answer for answer in answers if answer.status == 409]
+    assert len(refused) == 3
+    assert all(answer.error["message"].startswith("Too many requests") for answer in refused)
+    assert await desk.turns(session) == 18
 
 
 async def test_many_at_once_on_one_session_are_never_interleaved(desk: Desk) -> None:

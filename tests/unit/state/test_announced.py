@@ -21,17 +21,24 @@ def test_a_turn_is_taken_once() -> None:
 
 
 def test_the_oldest_go() -> None:
-    """By number and by characters; one that is too large by itself is not held at all."""
+    """By number and by characters."""
     announced = Announced(most=3, characters=100)
     for number in range(5):
         announced.keep(("", f"s{number}"), turn(f"t{number}"), 10)
     assert len(announced) == 3
     announced.keep(("", "wide"), turn("w"), 85)
     assert [n for n in range(5) if ("", f"s{n}") in announced] == [4]
-    announced.keep(("", "huge"), turn("h"), 101)
-    assert len(announced) == 0
     announced.keep(("", "s"), turn("t"), 100)
     assert len(announced) == 1
+
+
+def test_a_turn_too_large_by_itself_pushes_out_no_other() -> None:
+    """It is not held at all; those of other clients stay."""
+    announced = Announced(most=3, characters=100)
+    announced.keep(("", "s"), turn("t"), 100)
+    announced.keep(("", "huge"), turn("h"), 101)
+    assert ("", "s") in announced
+    assert ("", "huge") not in announced
 
 
 def test_one_owner_lets_go_of_its_own() -> None:
