@@ -236,6 +236,16 @@ async def test_a_real_cancel(begin_claude: Start) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_a_real_client_that_never_comes_back(begin_claude: Start) -> None:
+    """A call whose result never comes ends with its process, and costs no further request."""
+    bench = await begin_claude(hold_seconds=0.2)
+    assert (await bench.chat([user("use look")], tools=openai_tools())).calls
+    async with asyncio.timeout(10):
+        while bench.alive():
+            await asyncio.sleep(0.02)
+    assert len(bench.anthropic.asked) == 1
+
+
 async def test_twenty_real_requests(begin_claude: Start) -> None:
     """Twenty requests at once, four processes at a time: all are answered, and nobody is left afterwards."""
     bench = await begin_claude(max_children=4)

@@ -133,7 +133,7 @@ class ClaudeCli:
             whole = conversation.going
         finally:
             if not whole:
-                self._children.end(conversation, now=True)
+                self._children.end(conversation)
         self._settle(call, conversation)
 
     # ---- one call
@@ -216,7 +216,7 @@ class ClaudeCli:
             begun = True
         finally:
             if not begun:
-                self._children.end(conversation, now=True)
+                self._children.end(conversation)
         return conversation, first
 
     def _settle(self, call: Call, conversation: Conversation) -> None:

@@ -104,18 +104,18 @@ class Children:
             lambda one: bool(one.waiting) and one.waiting <= set(calls) and one.key_id == key_id
         )
 
-    def end(self, conversation: Conversation, *, now: bool = False) -> None:
-        """End a process in the background; `now`: not even its answer is wanted any more."""
+    def end(self, conversation: Conversation) -> None:
+        """End a process in the background."""
         self._forget(conversation)
-        if now:
-            conversation.child.terminate()
+        if conversation.speaking:
+            conversation.child.terminate()  # now, whenever the task gets its turn
         self._spawn(f"end of claude {conversation.child.pid}", self.ended(conversation))
 
     async def ended(self, conversation: Conversation) -> None:
         """End a process, and wait until nothing is left of it."""
         self._forget(conversation)
         try:
-            await conversation.child.end()
+            await conversation.child.end(at_once=conversation.speaking)
         finally:
             if conversation in self._live:
                 self._live.discard(conversation)
@@ -123,8 +123,6 @@ class Children:
 
     async def close(self) -> None:
         """End them all."""
-        for conversation in self._live:
-            conversation.child.terminate()
         await asyncio.gather(*map(self.ended, tuple(self._live)))
 
     def _taken(self, fits: Callable[[Conversation], bool]) -> Conversation | None:

@@ -150,6 +150,11 @@ class Conversation:
         if result is not None and result.cost is not None:
             self._cost = result.cost
 
+    @property
+    def speaking(self) -> bool:
+        """In the middle of a turn, be it only for a tool's result."""
+        return bool(self.waiting) or not self.going
+
     def bill(self) -> float:
         """What was spent since the last time, in USD; the CLI counts from the start of its process."""
         spent, self._billed = self._cost - self._billed, self._cost

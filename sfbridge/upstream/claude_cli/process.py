@@ -96,17 +96,24 @@ class Child:
         """Ask the group to end, now; `end` sees to it that it does."""
         self._signal(signal.SIGTERM)
 
-    async def end(self) -> None:
-        """Close its stdin, then TERM, then KILL, each with its deadline; nothing of its group is left."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+    async def end(self, *, at_once: bool = False) -> None:
+        """Close its stdin, then TERM, then KILL, each with its deadline; nothing of its group is left.
+
+        at_once  begin with TERM and leave stdin open until it is gone: at the end of its input, a process in
+                 mid-turn finishes that turn first (measured), and somebody pays for it
+        """
+        stdin = self._process.stdin
+        assert stdin is not None
         try:
-            if not await self._within(_GRACE):
+            if not at_once:
+                stdin.close()
+            if at_once or not await self._within(_GRACE):
                 self._signal(signal.SIGTERM)
                 await self._within(self._stop)
         finally:
             # also when the leader is gone: what it started may have stayed behind
             self._signal(signal.SIGKILL)
+            stdin.close()
         await self._process.wait()
         await asyncio.wait([self._drained], timeout=_GRACE)
         self._drained.cancel()
@@ -142,9 +149,9 @@ async def output_of(
                 parts.append(part)
             await child.gone(seconds)
     except TimeoutError:
-        child.terminate()
+        pass
     finally:
-        await child.end()
+        await child.end(at_once=True)
     if child.code:
         raise GatewayError(
             "upstream_failed",
