@@ -254,6 +254,8 @@ async def test_too_long_a_question_starts_compaction(lingma: BeginLingma) -> Non
     found = await bench.ask("anthropic", "x" * 2000)
     assert found.status == 400
     assert found.error["message"].startswith("prompt is too long")
+    await bench.idle()
+    assert bench.stats().get("asks", 0) == 0
 
 
 async def test_images_are_refused_by_their_path(lingma: BeginLingma) -> None:

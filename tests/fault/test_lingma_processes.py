@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lingma_bench import SECRET, BeginLingma, install, running
+from aiohttp import ClientSession, WSMsgType
+from lingma_bench import SECRET, BeginLingma, Bench, install, running
 from speak import WIRES
+
+from sfbridge.formats.jsonrpc import request
+from sfbridge.upstream.lingma.classic import ask
 
 SLOW = {
     "rules": [{"match": "^slow$", "steps": [{"step": "start_end"}, {"answer": "a"}, {"sleep": 30}]}]
@@ -247,6 +251,32 @@ async def test_a_running_ide_s_process_may_be_used(lingma: BeginLingma, tmp_path
         await ide.wait()
 
 
+async def test_an_ide_may_come_and_go(lingma: BeginLingma, tmp_path: Path) -> None:
+    """Attached to nothing yet, sfbridge looks again and again, and answers once the IDE's process is there."""
+    source = install(tmp_path / "installed")
+    bench = await lingma(attach=True, restart_delay=0.001, start_timeout=0.05)
+    await bench.until(lambda: restarted(bench, 7))
+    shim = next(source.glob("bin/*/*/Lingma"))
+    ide = await asyncio.create_subprocess_exec(
+        str(shim),
+        "start",
+        "--workDir",
+        str(source),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        await bench.ready()
+        assert (await bench.ask("openai")).text == "echo: hello"
+    finally:
+        ide.terminate()
+        await ide.wait()
+
+
+async def restarted(bench: Bench, times: int) -> bool:
+    return bool((await bench.facts())["restarts"] >= times)
+
+
 async def test_a_reload_hands_the_workdirs_over(lingma: BeginLingma) -> None:
     """A second bridge over the same workdirs waits for the first one to leave them, and goes on then."""
     first = await lingma()
@@ -274,6 +304,60 @@ async def test_nothing_secret_is_passed_on_or_shown(
         await bench.json(path)
     async with bench.http.get(bench.url + "/metrics") as answer:
         assert SECRET not in await answer.text()
+
+
+@pytest.mark.parametrize("punishment", ["close", "mute", "defer"])
+async def test_the_simulator_punishes_who_does_not_acknowledge(
+    tmp_path: Path, punishment: str
+) -> None:
+    """A client that answers no push loses its stream, or finds its answer under the next question: what the reference
+    reports, so that the bridge's acknowledgements are no accident."""
+    source = install(tmp_path / "installed", ack_timeout=0.1, on_missing_ack=punishment)
+    shim = next(source.glob("bin/*/*/Lingma"))
+    process = await asyncio.create_subprocess_exec(
+        str(shim),
+        "start",
+        "--workDir",
+        str(source),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(20), ClientSession() as http:
+            while not (source / ".info.json").exists():
+                await asyncio.sleep(0.02)
+            port = json.loads((source / ".info.json").read_text())["websocketPort"]
+            async with http.ws_connect(f"ws://127.0.0.1:{port}/") as socket:
+                await socket.send_str(request(1, "initialize", {}).decode())
+                await socket.receive()
+                await socket.send_str(
+                    request(2, "chat/ask", ask("r1", "s1", "one", "auto", "chat")).decode()
+                )
+                if punishment == "mute":
+                    while unacknowledged(source) < 1:
+                        await asyncio.sleep(0.02)
+                elif punishment == "close":
+                    while (await socket.receive()).type is WSMsgType.TEXT:
+                        pass
+                else:
+                    while "chat/finish" not in (await socket.receive()).data:
+                        pass
+                    second = ask("r2", "s2", "two", "auto", "chat")
+                    await socket.send_str(request(3, "chat/ask", second).decode())
+                    while '"r2"' not in (late := (await socket.receive()).data):
+                        pass
+                    assert "echo: one" in late
+    finally:
+        process.terminate()
+        await process.wait()
+    assert unacknowledged(source) >= 1
+    assert (
+        "no response from client, timeout reached" in (source / "logs" / "lingma.log").read_text()
+    )
+
+
+def unacknowledged(source: Path) -> int:
+    return int(json.loads((source / "sim-stats.json").read_text())["unacknowledged"])
 
 
 def test_the_simulator_is_strict(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -179,8 +180,9 @@ class Lingma:
             id=str(uuid4()),
             session=str(uuid4()),
             model=model,
-            text=self._text(call, fresh=seat.session is not None),
+            text=partial(self._text, call),
         )
+        call.trace.upstream_ids.append(question.id)
         reading = Reading(self._manner(call), self._tools(call), self._settings.most_answer)
         return Ask(seat, question, reading, self._settings, self._clock)
 
@@ -189,7 +191,7 @@ class Lingma:
         if work is not None:
             self._resources.spawn("lingma clean-up", work)
 
-    def _text(self, call: Call, *, fresh: bool) -> str:
+    def _text(self, call: Call, fresh: bool) -> str:
         request, thread = call.request, call.thread
         if fresh and thread is not None and thread.fresh:
             text = prompt.fresh(thread.fresh, request.messages)

@@ -45,12 +45,15 @@ class Again(Exception):
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """What is asked, under which id; `session` is our name for the conversation, if it is a new one."""
+    """What is asked, under which id; `session` is our name for the conversation, if it is a new one.
+
+    text  the words, given whether the conversation goes on; raises GatewayError when they are too many
+    """
 
     id: str
     session: str
     model: str
-    text: str
+    text: Callable[[bool], str]
 
 
 class Ask:
@@ -75,8 +78,7 @@ class Ask:
         self._generation = seat.instance.generation
         self._used = seat.session.id if seat.session is not None else ""
         self._sent = False
-        self._accepted = False
-        self._began = self._last = clock()
+        self._began = clock()
         self._first: list[Piece] = []
 
     async def begin(self, now_ms: int) -> None:
@@ -121,21 +123,23 @@ class Ask:
 
     async def _send(self, now_ms: int) -> None:
         question, instance = self._question, self.instance
+        text = question.text(self._seat.session is not None)
         if self._seat.session is None:
             self._used = await instance.new_session(question.session, now_ms)
             instance.occupy(self._used, self._clock())
         self._sent = True
-        self._began = self._last = self._clock()
+        self._began = self._clock()
         await instance.send(
-            question.id, self._used, question.text, question.model, self._settings.mode, self._box
+            question.id, self._used, text, question.model, self._settings.mode, self._box
         )
 
     def _take(self, signals: Sequence[Signal]) -> list[Piece]:
         for signal in signals:
-            if isinstance(signal, Accepted):
-                self._accepted = True
-                if signal.fault is not None and not self._reading.spoken:
-                    raise self._refusal(signal.fault)
+            match signal:
+                case Accepted(fault=Fault() as fault) if not self._reading.spoken:
+                    raise self._refusal(fault)
+                case _:
+                    continue
         try:
             return self._reading.feed(signals)
         except Overflow:
@@ -158,21 +162,17 @@ class Ask:
 
     async def _more(self) -> list[Signal]:
         """The next signals, within the limit that holds now. Raises Lost, GatewayError."""
-        while True:
-            limit, told = self._limit()
-            left = self._settings.ask_timeout - (self._clock() - self._began)
-            try:
-                found = await self._box.some(max(0.0, min(limit, left)))
-            except Overrun:
-                raise _too_slow_client() from None
-            except TimeoutError:
-                if left <= limit:
-                    raise faults.too_slow(
-                        "was not done", self._settings.ask_timeout, "ask_timeout"
-                    ) from None
-                found = await self._silent(told, limit)
-            self._last = self._clock()
-            return found
+        limit, told = self._limit()
+        left = self._settings.ask_timeout - (self._clock() - self._began)
+        try:
+            return await self._box.some(max(0.0, min(limit, left)))
+        except Overrun:
+            raise _too_slow_client() from None
+        except TimeoutError:
+            if left <= limit:
+                seconds = self._settings.ask_timeout
+                raise faults.too_slow("was not done", seconds, "ask_timeout") from None
+        return await self._silent(told, limit)
 
     def _limit(self) -> tuple[float, str]:
         """How long the next signal may take, and by which setting."""

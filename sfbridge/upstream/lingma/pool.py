@@ -99,25 +99,31 @@ class Pool:
         """Something changed: serve whom it serves, turn away whom nobody will."""
         if self._best() or not any(one.state in _UNSETTLED for one in self.instances):
             self.settled.set()
+        self._serve()
         for waiting in list(self._line):
-            if waiting.seat.done():
-                continue
-            if waiting.session is not None and not self._known(waiting.session):
-                waiting.session = None
-            seat = self._place(waiting)
-            if seat is not None:
-                waiting.seat.set_result(seat)
-                self._line.remove(waiting)
-                continue
             try:
                 self._check(waiting.model)
             except GatewayError as error:
-                waiting.seat.set_exception(error)
                 self._line.remove(waiting)
+                if not waiting.seat.done():
+                    waiting.seat.set_exception(error)
 
     def released(self, instance: Instance) -> None:
         instance.in_flight -= 1
-        self.look()
+        self._serve()
+
+    def _serve(self) -> None:
+        """Give free places to those in line, in their order."""
+        for waiting in list(self._line):
+            if not any(one.usable and one.in_flight < self._limit for one in self.instances):
+                return
+            if waiting.session is not None and not self._known(waiting.session):
+                waiting.session = None
+            if waiting.seat.done():
+                continue
+            if (seat := self._place(waiting)) is not None:
+                self._line.remove(waiting)
+                waiting.seat.set_result(seat)
 
     # ---- choosing
 
@@ -181,7 +187,7 @@ class Pool:
         """The conversation's own instance took too long: any instance will do."""
         if not waiting.seat.done() and waiting.session is not None:
             waiting.session = None
-            self.look()
+            self._serve()
 
     def _leave(self, waiting: _Waiting) -> None:
         if waiting in self._line:

@@ -59,11 +59,17 @@ _initialized: Final = msgspec.json.Decoder(_Initialized, strict=False)
 
 
 class Pauses:
-    """How long to wait before the next start: twice as long each time, and not for ever."""
+    """How long to wait before the next start: twice as long each time, and not for ever, unless it is `endless`."""
 
     def __init__(
-        self, first: float, clock: Callable[[], float], jitter: Callable[[], float]
+        self,
+        first: float,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+        *,
+        endless: bool = False,
     ) -> None:
+        self._endless = endless
         self._first = first
         self._clock = clock
         self._jitter = jitter
@@ -74,7 +80,7 @@ class Pauses:
         now = self._clock()
         while self._starts and self._starts[0] < now - _WITHIN_SECONDS:
             self._starts.popleft()
-        if len(self._starts) >= _MOST_STARTS:
+        if len(self._starts) >= _MOST_STARTS and not self._endless:
             return None
         seconds: float = min(self._first * 2 ** len(self._starts), _MOST_PAUSE)
         self._starts.append(now)
@@ -99,7 +105,10 @@ class Supervisor:
         self._session = session
         self._resources = resources
         self._clock = resources.clock
-        self._pauses = Pauses(settings.restart_delay, resources.clock, jitter)
+        # an IDE may be closed for as long as its user likes
+        self._pauses = Pauses(
+            settings.restart_delay, resources.clock, jitter, endless=not place.managed
+        )
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._looked = 0.0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, OrderedDict
 from typing import Final
 
 from .mailbox import Mailbox
-from .signals import Heard
+from .signals import Heard, Said
+
+_log = logging.getLogger("sfbridge.upstream.lingma")
 
 _MOST_OVER: Final = 1024
 
@@ -19,6 +22,7 @@ class Switchboard:
         self._asks: dict[str, tuple[str, Mailbox]] = {}
         self._over: OrderedDict[str, None] = OrderedDict()
         self._told: dict[str, str] = {}
+        self._warned = False
 
     def __len__(self) -> int:
         return len(self._asks)
@@ -44,11 +48,18 @@ class Switchboard:
         found = self._asks.get(request)
         if found is None:
             self.counts["late" if request in self._over else "orphan"] += 1
+            self._suspect(heard)
             return
         session, box = found
         if heard.session and heard.session != session:
             self._told[request] = heard.session
         box.put(heard.signals)
+
+    def _suspect(self, heard: Heard) -> None:
+        """Text for another ask than the one that it answers has been seen; worth a word, once."""
+        if not self._warned and any(isinstance(one, Said) and one.text for one in heard.signals):
+            self._warned = True
+            _log.warning("a Lingma process sent text for a question that is over, or not ours")
 
     def fail(self, failure: Exception) -> None:
         """Every ask of the connection ends."""
