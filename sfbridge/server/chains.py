@@ -95,7 +95,7 @@ async def _found(request: web.Request, chain: Chain) -> dict[str, Raw]:
     found: dict[str, Raw] = {}
     answers = {name: answer_of(name) for name in chain.refers}
     for answer_id in {*answers.values()} - {""}:
-        kept = await kept_answer(request, answer_id)
+        kept = _remnant(request, answer_id) or await kept_answer(request, answer_id)
         if kept is None:
             continue
         for name in (name for name, whose in answers.items() if whose == answer_id):
@@ -115,6 +115,11 @@ async def kept_answer(request: web.Request, answer_id: str) -> Kept | None:
     """What is kept of an answer; None where nothing is, or it belongs to another key."""
     path = await _path(request, answer_id)
     return note_of(path.turns[-1].note) if path else None
+
+
+def _remnant(request: web.Request, answer_id: str) -> Kept | None:
+    """What an answer said whose turn memory has let go of."""
+    return note_of(request.app[CONVERSATIONS].remnant(answer_id, request[KEY_ID]) or b"")
 
 
 def _invalid(message: str, code: str) -> GatewayError:

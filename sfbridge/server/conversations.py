@@ -33,8 +33,10 @@ from sfbridge.state.announced import Announced
 from sfbridge.state.clock import Clock
 from sfbridge.state.database import Unavailable
 from sfbridge.state.memories import Memories
+from sfbridge.state.remnants import Remnants
 from sfbridge.state.sessions import History, Sessions
 from sfbridge.state.turnstile import Turnstile
+from sfbridge.wire.openai_responses.kept import remnant_of
 
 _log = logging.getLogger("sfbridge.sessions")
 
@@ -102,6 +104,7 @@ class Conversations:
         self._patience = patience
         self._turnstile = Turnstile(clock)
         self._announced = Announced()
+        self._remnants = Remnants()
         self._gaps: Memories[bool] = Memories()
 
     async def named(self, sent: str | None, owner: str) -> Named:
@@ -143,6 +146,10 @@ class Conversations:
         if found is None:
             return None
         return Path(found.summary.id, found.turns, full=self.store.is_full(found.summary))
+
+    def remnant(self, turn: str, owner: str) -> bytes | None:
+        """What is left of a turn that was announced and pushed out since: a note of what it said."""
+        return self._remnants.of((owner, turn))
 
     async def fork(
         self, named: Named, path: Path, request: ChatRequest, added: tuple[Message, ...], slip: Slip
@@ -202,7 +209,9 @@ class Conversations:
     async def keep(self, named: Named, turn: KeptTurn, after: str, size: int) -> None:
         """Keep a whole turn: on disk for whoever sent the header, else in the small memory."""
         if not named.wanted:
-            self._announced.keep(named.key, turn, size)
+            for owner, gone in self._announced.keep(named.key, turn, size):
+                if gone.note:
+                    self._remnants.keep((owner, gone.id), remnant_of(gone.note))
             return
         try:
             kept = await self.store.append(named.id, named.owner, turn, after=after)
@@ -224,6 +233,8 @@ class Conversations:
 
     async def forget_turn(self, turn: str, owner: str) -> bool:
         """Make one turn unknown; False where it was."""
+        if self._remnants.take((owner, turn)) is not None:
+            return True
         announced = self._announced.of(turn, owner)
         if announced is not None:
             return self._announced.take((owner, announced[0])) is not None
@@ -236,6 +247,7 @@ class Conversations:
 
     async def forget_all(self, owner: str) -> int:
         """Delete all sessions of an owner; how many there were, on disk and only announced."""
+        self._remnants.take_all(owner)
         return await self.store.forget_all(owner) + self._announced.take_all(owner)
 
     async def sweep(self) -> None:

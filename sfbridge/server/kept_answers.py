@@ -51,7 +51,8 @@ async def input_items(request: web.Request) -> web.Response:
 async def forget(request: web.Request) -> web.Response:
     """Make a kept answer unknown; answers that went on from it keep what they need of it."""
     name = request.match_info["id"]
-    await _asked_for(request)
+    if request.app[CONVERSATIONS].remnant(name, request[KEY_ID]) is None:
+        await _asked_for(request)
     try:
         await request.app[CONVERSATIONS].forget_turn(name, request[KEY_ID])
     except Unavailable as error:

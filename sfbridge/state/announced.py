@@ -31,14 +31,21 @@ class Announced:
     def __contains__(self, key: Key) -> bool:
         return key in self._turns
 
-    def keep(self, key: Key, turn: KeptTurn, size: int) -> None:
-        """Hold a turn of about `size` characters; one for which there is no room at all pushes out no other."""
+    def keep(self, key: Key, turn: KeptTurn, size: int) -> list[tuple[str, KeptTurn]]:
+        """Hold a turn of about `size` characters; one for which there is no room at all pushes out no other.
+
+        Gives the turns that are not held any more, each with its owner.
+        """
         if size > self._all:
-            return
+            return [(key[0], turn)]
         self._turns[key] = (turn, size)
         self._room -= size
+        gone: list[tuple[str, KeptTurn]] = []
         while self._turns and (len(self._turns) > self._most or self._room < 0):
-            self._room += self._turns.popitem(last=False)[1][1]
+            (owner, _), (oldest, freed) = self._turns.popitem(last=False)
+            self._room += freed
+            gone.append((owner, oldest))
+        return gone
 
     def held(self, key: Key) -> KeptTurn | None:
         """The turn of that key, which stays here."""

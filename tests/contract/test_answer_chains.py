@@ -241,6 +241,32 @@ async def test_items_are_referred_to(desk: Desk, stream: bool) -> None:
         assert refused["message"].startswith(f"Item with id '{unknown}' not found.")
 
 
+@MODES
+async def test_items_outlive_the_turns_that_memory_lets_go_of(desk: Desk, stream: bool) -> None:
+    """A long conversation of an SDK that refers to every answer goes on, however large its requests are; what was
+    said is known to its key alone, until it is deleted."""
+    keys = {"ada": "adas-key-1", "bob": "bobs-key-1"}
+    await desk.begin(config={"keys": keys})
+    ada = {"key": keys["ada"], "stream": stream}
+    large = {"type": "message", "role": "user", "content": "Hm.", "note": "x" * 900_000}
+    items: list[Any] = []
+    for said in (ADA, "Go on.", "And on."):
+        items += [large, {"role": "user", "content": said}]
+        answer = await desk.ask(items, **ada)
+        items = [item for item in items if item is not large]
+        items.append({"type": "item_reference", "id": answer["output"][0]["id"]})
+    first = items[1]["id"]
+    name = "resp_" + first.removeprefix("msg_")[:24]
+    assert (await desk.get(name, key=keys["ada"]))[0] == 404  # the turn itself is gone
+    assert text(await desk.ask([*items, {"role": "user", "content": WHO}], **ada)) == HERS
+    stolen = await desk.ask([{"type": "item_reference", "id": first}], key=keys["bob"])
+    assert (stolen["status"], stolen["param"]) == (404, "input")
+    assert (await desk.get(name, "DELETE", key=keys["bob"]))[0] == 404
+    assert (await desk.get(name, "DELETE", key=keys["ada"]))[0] == 200
+    assert (await desk.ask(items, key=keys["ada"]))["status"] == 404
+    assert not desk.file.exists()
+
+
 @pytest.mark.parametrize("surface", ["gateway", "platform"])
 @MODES
 async def test_a_call_is_answered_by_its_output_alone(

@@ -66,6 +66,11 @@ def note_of(note: bytes) -> Kept | None:
     return _note.decode(note) if note else None
 
 
+def remnant_of(note: bytes) -> bytes:
+    """A note of the answer's own items, without the rest of the object and without what was sent."""
+    return literal(Kept(Raw(literal(_output.decode(_note.decode(note).answer))), ()))
+
+
 def answer_of(item_id: str) -> str:
     """The id of the answer that an item belongs to; empty for an id that is not of our making."""
     found = _ITEM.fullmatch(item_id)

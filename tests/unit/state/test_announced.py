@@ -35,10 +35,18 @@ def test_the_oldest_go() -> None:
 def test_a_turn_too_large_by_itself_pushes_out_no_other() -> None:
     """It is not held at all; those of other clients stay."""
     announced = Announced(most=3, characters=100)
-    announced.keep(("", "s"), turn("t"), 100)
-    announced.keep(("", "huge"), turn("h"), 101)
+    assert announced.keep(("", "s"), turn("t"), 100) == []
+    assert announced.keep(("me", "huge"), turn("h"), 101) == [("me", turn("h"))]
     assert ("", "s") in announced
-    assert ("", "huge") not in announced
+    assert ("me", "huge") not in announced
+
+
+def test_who_is_pushed_out_is_told() -> None:
+    """Each turn with its owner, the oldest first."""
+    announced = Announced(most=3, characters=100)
+    announced.keep(("me", "a"), turn("a"), 30)
+    announced.keep(("you", "b"), turn("b"), 30)
+    assert announced.keep(("me", "c"), turn("c"), 90) == [("me", turn("a")), ("you", turn("b"))]
 
 
 def test_one_owner_lets_go_of_its_own() -> None:
