@@ -167,6 +167,22 @@ async def test_another_system_prompt_needs_another_process(claude: StartClaude) 
     assert bench.noted("system") == ["", "Be rude."]
 
 
+@pytest.mark.parametrize("persist", [True, False])
+async def test_a_conversation_goes_on_after_an_answer_at_its_limit(
+    claude: StartClaude, persist: bool
+) -> None:
+    """The process that was ended at the limit is asked nothing more: another one is told the history at once."""
+    bench = await claude(persist=persist, stop_timeout=0.2)
+    first = [user("my name is Ada, fault=limit")]
+    cut = await bench.chat(first, max_tokens=50)
+    assert (cut.finish, cut.text) == ("length", "As far as it goes, ")
+    answer = await bench.chat([*first, said(cut), user("what is my name")], max_tokens=50)
+    assert answer.status == 200, answer.body
+    _, record = bench.noted("user")  # asked twice in all
+    assert '"role":"assistant","text":"As far as it goes, "' in record
+    assert not [argv for argv in bench.noted("argv") if "--resume" in argv]
+
+
 async def test_a_limit_of_tokens_ends_the_answer(claude: StartClaude) -> None:
     """A client's limit ends its answer with the right reason; without one the command may go on."""
     bench = await claude()

@@ -226,6 +226,8 @@ class ClaudeCli:
             _log.info("%s answered for %.4f USD", call.model, spent)
         if window := conversation.window():
             self._windows[call.model] = window
+        if not conversation.going:
+            return  # it is being ended at the client's limit, and its session may hold more than was told
         waits = bool(conversation.waiting)
         if not waits and call.thread is None:
             self._children.end(conversation)
