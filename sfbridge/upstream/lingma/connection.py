@@ -100,6 +100,11 @@ class Connection:
         await self._send(request(self._number, method, params))
         return answer
 
+    def check(self) -> None:
+        """Raise Lost when it was closed in the moment in which a reply came."""
+        if self.closed.is_set():
+            raise Lost("the connection is closed")
+
     async def close(self) -> None:
         """Close it and wait for the reader."""
         await self._socket.close(code=1000)
@@ -107,8 +112,7 @@ class Connection:
 
     async def _send(self, frame: bytes) -> None:
         async with self._writing:
-            if self.closed.is_set():
-                raise Lost("the connection is closed")
+            self.check()
             try:
                 await self._socket.send_str(frame.decode())
             except (ClientError, OSError) as error:

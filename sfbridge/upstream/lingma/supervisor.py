@@ -46,6 +46,10 @@ class _Incompatible(Exception):
     """It is there, but does not speak as we know it."""
 
 
+class _GivenUp(Exception):
+    """It was started often enough."""
+
+
 class _ServerInfo(Struct, frozen=True):
     name: str = ""
     version: str = ""
@@ -156,31 +160,34 @@ class Supervisor:
             except _Incompatible as error:
                 _log.warning("Lingma instance %d: %s", instance.index, error)
                 instance.move("incompatible", str(error))
-                await self._place.end()
+                break
+            except _GivenUp:
                 break
             except (Trouble, OSError) as error:
                 reason = str(error)
             instance.lost()
             await self._place.end()
-            if not await self._pause(reason):
+            try:
+                await self._pause(reason)
+            except _GivenUp:
                 break
+        await self._place.end()
         await self._stopping.wait()
 
-    async def _pause(self, reason: str) -> bool:
-        """Wait before the next start; False when there is to be none."""
+    async def _pause(self, reason: str) -> None:
+        """Wait before the next start. Raises _GivenUp when there is to be none."""
         instance, seconds = self._instance, self._pauses.next()
         instance.move("backoff", reason)
         if seconds is None:
             words = f"{reason}; it was started {_MOST_STARTS} times in vain. Restart sfbridge to try again"
             _log.error("Lingma instance %d: %s", instance.index, words)
             instance.move("failed", words)
-            return False
+            raise _GivenUp
         _log.warning(
             "Lingma instance %d: %s; starting again in %.1f s", instance.index, reason, seconds
         )
         instance.restarts += 1
         await asyncio.sleep(seconds)
-        return True
 
     async def _life(self) -> None:
         """One process, from its start to its loss, which is raised."""
@@ -201,14 +208,16 @@ class Supervisor:
             while True:
                 connection = await self._connect()
                 instance.connection = connection
-                await self._greet(connection)
-                await self._watch(connection, ended)
+                try:
+                    await self._greet(connection)
+                    await self._watch(connection, ended)
+                finally:
+                    await connection.close()
                 instance.lost()
                 await asyncio.wait((ended,), timeout=_DYING_SECONDS)
                 if ended.done():
                     raise Trouble("the process ended")
-                if not await self._pause("the connection was lost"):
-                    await asyncio.Event().wait()
+                await self._pause("the connection was lost")
                 instance.move("connecting")
         finally:
             ended.cancel()
@@ -287,6 +296,7 @@ class Supervisor:
         instance = self._instance
         self._looked = self._clock()
         login = login_of(await connection.call("auth/status", {}))
+        connection.check()
         if login.trouble:
             if instance.state == "ready":
                 _log.warning(
@@ -294,6 +304,7 @@ class Supervisor:
                 )
             return instance.move("needs_login", login.trouble)
         found = offered(await connection.call("config/queryModels", {}))
+        connection.check()
         before = instance.models
         if found or not before:
             has_auto = any(one.key == AUTO for one in found)
@@ -325,8 +336,6 @@ class Supervisor:
                 failures = await self._look_after(connection, failures)
         finally:
             closed.cancel()
-            if not connection.closed.is_set():
-                await connection.close()
 
     async def _look_after(self, connection: Connection, failures: int) -> int:
         """One look; the number of looks in a row that found no life."""
