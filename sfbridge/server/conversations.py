@@ -210,8 +210,8 @@ class Conversations:
         """Keep a whole turn: on disk for whoever sent the header, else in the small memory."""
         if not named.wanted:
             for owner, gone in self._announced.keep(named.key, turn, size):
-                if gone.note:
-                    self._remnants.keep((owner, gone.id), remnant_of(gone.note))
+                if gone.note and (left := remnant_of(gone.note)):
+                    self._remnants.keep((owner, gone.id), left)
             return
         try:
             kept = await self.store.append(named.id, named.owner, turn, after=after)

@@ -17,6 +17,7 @@ from sfbridge.wire.openai_responses.kept import (
     item_of,
     note_of,
     noted,
+    remnant_of,
 )
 
 ID = "resp_0123456789abcdef01234567"
@@ -126,3 +127,19 @@ def test_an_item_whose_id_is_null_gets_one() -> None:
         "role": "assistant",
         "content": [{"type": "output_text", "text": "Hi"}],
     }
+
+
+def test_what_is_left_of_a_note_is_what_was_said() -> None:
+    """The answer's items are found in it, what was sent is not; of what cannot be read nothing is left."""
+    items = [Raw(json.dumps(item).encode()) for item in SENT]
+    answer = json.dumps({**ANSWER, "tools": ["x" * 1000]}).encode()
+    left = remnant_of(noted(answer, items, instructed=True))
+    assert len(left) < 200
+    found = note_of(left)
+    assert found is not None
+    said = item_of(found, ID, f"msg_{STEM}00")
+    assert said is not None
+    assert json.loads(bytes(said)) == ANSWER["output"][0]
+    assert item_of(found, ID, f"msg_{STEM}i00") is None
+    deep = b"[" * 5000 + b"]" * 5000
+    assert remnant_of(noted(answer, [Raw(b'{"n":' + deep + b"}")], instructed=False)) == b""
