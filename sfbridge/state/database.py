@@ -52,6 +52,7 @@ class Database:
         self._sulks_until = 0.0
         self._used = False
         self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sfbridge-database")
 
     async def __aenter__(self) -> Database:
@@ -97,10 +98,15 @@ class Database:
         if self.problem and self._now() < self._sulks_until:
             raise Unavailable(self.problem)
         try:
+            if self._connection is not None and _identity(self.path) != self._opened:
+                # else all would go to a file that nobody finds again
+                _log.warning("%s was removed or replaced; what is there now is used", self.path)
+                self._close()
             if self._connection is None:
                 if absent and not self.path.exists():
                     return absent[0]
                 self._connection = _opened(self.path, self._migrations)
+                self._opened = _identity(self.path)
             found = work(self._connection)
         except (sqlite3.Error, OSError, Unavailable) as error:
             raise self._failed(error) from None
@@ -127,6 +133,15 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at `path`; None for none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _whole(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:

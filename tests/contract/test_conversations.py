@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import sqlite3
 from collections.abc import Callable
@@ -540,6 +541,26 @@ async def test_a_turn_that_could_not_be_kept_is_not_a_gap(desk: Desk) -> None:
     later = await desk.say(WHO, session)
     assert later.text == "I do not know your name."
     assert named(later) != session
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["removed", "moved"])
+async def test_a_file_that_is_taken_away_under_way_is_begun_anew(
+    desk: Desk, caplog: pytest.LogCaptureFixture, moved: bool
+) -> None:
+    """What it held is unknown from then on, and what is kept from then on is there after a restart."""
+    await desk.begin()
+    session, aside = named(await desk.say(ADA, "new")), desk.file.with_name("aside.db")
+    desk.file.rename(aside)
+    if not moved:
+        aside.unlink()
+    with caplog.at_level(logging.WARNING, logger="sfbridge.database"):
+        unknown = await desk.say(WHO, session)
+    assert unknown.text == "I do not know your name."
+    assert "was removed or replaced" in caplog.text
+    later = named(await desk.say(ADA, "new"))
+    await desk.begin()
+    assert (await desk.say(WHO, later)).text == "Your name is Ada."
+    assert fault_of(desk.file) == ""
 
 
 async def test_an_announced_session_outlasts_a_failing_disk(desk: Desk) -> None:
