@@ -81,6 +81,7 @@ class Tokens:
         self._token: Token | None = None
         self._minting: asyncio.Future[Token] | None = None
         self._not_before = float("-inf")
+        self._issued = False
         self.failure: GatewayError | None = None
 
     @property
@@ -109,8 +110,11 @@ class Tokens:
 
     @property
     def issued(self) -> bool:
-        """Whether the org issued a token, and the last attempt to get another did not cost it."""
-        return self._token is not None and (self.failure is None or self.held is not None)
+        """Whether the org issued a token, and the last attempt to get another did not cost it.
+
+        True while a refused one is renewed: health must not blink each time.
+        """
+        return self._issued and (self.failure is None or self.held is not None)
 
     def refresh(self) -> None:
         """Begin to mint in the background, unless that is under way or failed just now."""
@@ -139,7 +143,7 @@ class Tokens:
             waiting.set_exception(error)
             waiting.exception()  # marks it as seen: with a refresh ahead of time, nobody waits
         else:
-            self._token, self.failure = token, None
+            self._token, self._issued, self.failure = token, True, None
             waiting.set_result(token)
         finally:
             self._minting = None

@@ -56,6 +56,7 @@ class Probe:
         self._spawn = resources.spawn
         self._sleep = resources.sleep
         self._looking = False
+        self._doubted = False
         self._asking: asyncio.Future[Surface] | None = None
         self._waits = _FIRST_WAIT / 2
         self.failure: GatewayError | None = None
@@ -103,23 +104,25 @@ class Probe:
 
     def doubt(self) -> None:
         """The gateway of the settings refused a call though it never answered one: find out whether it is there."""
+        self._doubted = True
         if not self._looking:
             self._looking = True
             self._spawn("salesforce gateway", self._look())
 
     def prove(self) -> None:
-        """A call was answered, so there is nothing to doubt."""
+        """A call was answered, so there is nothing to doubt, whatever a question under way will find."""
+        self._doubted = False
         self.failure = None
 
     async def _look(self) -> None:
         """Ask until the gateway answers, or a call of somebody has; /readyz tells what is wrong so long."""
         try:
-            while (failure := await self._missing()) is not None:
+            while (failure := await self._missing()) is not None and self._doubted:
                 self.failure = failure
                 _log.warning("%s", failure)
                 self._waits = min(self._waits * 2, _MOST_WAIT)
                 await self._sleep(self._waits)
-                if self.failure is None:
+                if not self._doubted:
                     return
             self.failure = None
         finally:

@@ -245,6 +245,50 @@ async def test_a_forced_gateway_that_is_missing_is_not_ready(org: FakeOrg, statu
     assert (await upstream.health()).ready
 
 
+async def test_a_refused_token_does_not_make_health_blink(org: FakeOrg) -> None:
+    """While a token that the API refused is renewed, the org is as ready as before."""
+    renewing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def refused(_: web.Request) -> web.StreamResponse:
+        renewing.set()
+        await go_on.wait()
+        return web.json_response({"errorCode": "UNAUTHORIZED"}, status=401)
+
+    org.answers = {CHAT: [refused, says(CHAT_OK)]}
+    upstream = await org.connect(surface="gateway")
+    await org.idle()
+    asking = asyncio.create_task(pieces_of(upstream, call()))
+    await renewing.wait()
+    go_on.set()
+    seen = set()
+    while not asking.done():
+        seen.add((await upstream.health()).ready)
+        await asyncio.sleep(0)
+    assert text(await asking) == "OK"
+    assert (seen, org.mints) == ({True}, 2)
+
+
+async def test_a_late_doubt_does_not_outweigh_an_answer(org: FakeOrg) -> None:
+    """A call that is answered while the question after the gateway is under way settles it."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def late(_: web.Request) -> web.StreamResponse:
+        asked.set()
+        await go_on.wait()
+        return web.json_response({"errorCode": "NOT_FOUND"}, status=404)
+
+    org.answers = {CHAT: [fails(404), late, says(CHAT_OK)], INVOKE: [fails(404)]}
+    upstream = await org.connect(surface="gateway")
+    with pytest.raises(GatewayError):
+        await pieces_of(upstream, call())
+    await asked.wait()
+    assert text(await pieces_of(upstream, call())) == "OK"
+    go_on.set()
+    async with asyncio.timeout(3):  # in doubt, it would ask again after some seconds
+        await org.idle()
+    assert (await upstream.health()).ready
+
+
 async def test_one_refused_model_of_a_forced_gateway_is_about_the_model(org: FakeOrg) -> None:
     """A model that the org lacks does not put the gateway in doubt for longer than the question takes."""
     org.answers = {PROBED: [says(CHAT_OK)], INVOKE: [fails(404)]}
