@@ -16,7 +16,7 @@ from aiohttp_sse import sse_response
 from msgspec import Struct
 
 from sfbridge import __version__
-from sfbridge.config import is_loopback
+from sfbridge.config import clients, is_loopback
 from sfbridge.core.errors import GatewayError
 
 from .board import look, story
@@ -125,7 +125,9 @@ async def enter(request: web.Request) -> web.Response:
         entering = _entering.decode(await read_json(request, request[WIRE]))
     except msgspec.MsgspecError as error:
         raise GatewayError("invalid_request", f"The key is not readable: {error}") from None
-    visitor = request.app[VISITORS].enter(await name_of(request, entering.key))
+    keys = clients(request[GENERATION].config)
+    name = await name_of(request, entering.key)
+    visitor = request.app[VISITORS].enter(name, keys)
     response = _json(b"{}")
     response.set_cookie(COOKIE, visitor, path=DASHBOARD, httponly=True, samesite="Strict")
     return response
@@ -174,9 +176,10 @@ def _near(request: web.Request) -> None:
 def _admitted(request: web.Request) -> str:
     """The key of whoever may see what happens here; empty where none is needed."""
     _near(request)
-    if not request[GENERATION].keys:
+    keys = clients(request[GENERATION].config)
+    if not keys:
         return ""
-    key = request.app[VISITORS].key_of(request.cookies.get(COOKIE, ""))
+    key = request.app[VISITORS].key_of(request.cookies.get(COOKIE, ""), keys)
     if key is None:
         raise GatewayError(
             "authentication", "This dashboard asks for a key.", code="missing_api_key"

@@ -29,7 +29,8 @@ export function drawTurns(svg, words, turns, now, seconds) {
     parts.push(part("line", { class: "axis", x1: left, x2: width - right, y1: y(ms), y2: y(ms) }));
     parts.push(part("text", { x: left - 8, y: y(ms) + 4, "text-anchor": "end" }, ms < 1000 ? `${ms} ms` : `${ms / 1000} s`));
   }
-  for (let minutes = 0; minutes <= seconds / 60; minutes += 5) {
+  const apart = width < 480 ? seconds / 60 : 5;
+  for (let minutes = 0; minutes <= seconds / 60; minutes += apart) {
     const anchor = minutes === 0 ? "end" : minutes * 60 === seconds ? "start" : "middle";
     parts.push(part("text", { x: x(now - minutes * 60), y: height - 6, "text-anchor": anchor }, minutes ? `−${minutes} min` : "now"));
   }

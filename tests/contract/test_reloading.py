@@ -237,3 +237,24 @@ async def test_a_secret_that_changed_in_its_file_is_taken_up(desk: Desk, tmp_pat
         body = body_of("openai", "gpt-4o")
         async with http.post(desk.url + PATHS["openai"], json=body) as answer:
             assert answer.status in (401, 403, 502)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"laptop": "another-secret-now"}, {"desk": "a-secret-of-some-length"}]
+)
+async def test_a_dashboard_leaves_with_its_key(desk: Desk, keys: dict[str, str]) -> None:
+    """A key that a reload replaced or took away opens the dashboard no more, though its browser has a cookie."""
+    desk.config = desk.of_org(0, keys={"laptop": "a-secret-of-some-length"})
+    async with ClientSession() as http:
+        assert (await reload(desk, http))[0] == 200
+        enter = desk.url + "/dashboard/enter"
+        async with http.post(enter, json={"key": "a-secret-of-some-length"}) as answer:
+            cookie = {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
+        key = {"Authorization": "Bearer a-secret-of-some-length"}
+        assert (await reload(desk, http, **key))[0] == 200
+        async with http.get(desk.url + "/dashboard/open", headers=cookie) as answer:
+            assert answer.status == 200, "a reload that leaves the key alone asks nobody again"
+        desk.config = desk.of_org(0, keys=keys)
+        assert (await reload(desk, http, **key))[0] == 200
+        async with http.get(desk.url + "/dashboard/open", headers=cookie) as answer:
+            assert answer.status == 401

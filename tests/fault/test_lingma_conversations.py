@@ -181,12 +181,13 @@ async def test_those_who_wait_are_served_in_turn(lingma: BeginLingma) -> None:
         "default": {"first_delay": 0.02},
         "rules": [{"match": "^hold$", "steps": [{"answer": "h"}, {"sleep": 20}]}],
     }
-    bench = await lingma(sim=sim, most_waiting=30, queue_timeout=5)
+    bench = await lingma(sim=sim, most_waiting=30, queue_timeout=60)
     found = await asyncio.gather(*(bench.ask("openai", f"q{n}") for n in range(31)))
     assert [answer.text for answer in found] == [f"echo: q{n}" for n in range(31)]
     assert bench.stats()["most_at_once"] == 1
     await bench.close()
     bench = await lingma(sim=sim, most_waiting=1, queue_timeout=0.2)
+    await bench.ready()
     holding = asyncio.create_task(bench.ask("openai", "hold", stream=True))
     await bench.until(lambda: bench.stats().get("asks") == 32)
     late, full = await asyncio.gather(bench.ask("openai", "a"), bench.ask("anthropic", "b"))
