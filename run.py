@@ -2,7 +2,7 @@
 
 import sys
 
-from sfbridge.cli import main
+from sfbridge.__main__ import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

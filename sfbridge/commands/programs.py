@@ -72,8 +72,8 @@ def claude(base: str, key: str, model: Model, arguments: Sequence[str]) -> Setup
         arguments=() if own else ("--permission-mode", "default"),
         advice=""
         if own
-        else "Claude Code's auto permission mode needs a server that judges commands; this one starts in the mode "
-        "that asks. For fewer questions: -- --permission-mode acceptEdits",
+        else "Claude Code's auto permission mode needs a server that judges commands; its default mode asks you "
+        "instead, and --permission-mode acceptEdits (with sfbridge run: behind --) asks less",
     )
 
 

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 from sfbridge import log
+from sfbridge.client import address
 from sfbridge.config import Config, ConfigError, state_file
 from sfbridge.secrecy import secrets_of
 
@@ -22,6 +23,7 @@ from .reach import reached
 from .terminal import done, progress
 
 LOG: Final = "run.log"
+_NO_FILE: Final = "there is no config.toml in this folder, so the built-in sandbox org answers; --config names yours"
 
 
 def declare(commands: options.Commands) -> None:
@@ -43,13 +45,25 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(
             f"{arguments.program} is not installed here: npm install -g {program.package}"
         )
-    config = options.configuration(arguments)
+    origins = options.origins(arguments)
+    config = origins.load()
+    sandboxed = origins.path is None and config.upstream == Config().upstream
     # a program that draws on the terminal must not be written over
     with log.to_file(state_file(LOG), config.log.level, secrets_of(config)):
-        return asyncio.run(_run(config, program, arguments.model, [found, *arguments.rest]))
+        work = _run(
+            config,
+            program,
+            arguments.model,
+            [found, *arguments.rest],
+            _NO_FILE if sandboxed else "",
+        )
+        return asyncio.run(work)
 
 
-async def _run(config: Config, program: programs.Program, wanted: str, command: list[str]) -> int:
+async def _run(
+    config: Config, program: programs.Program, wanted: str, command: list[str], notice: str
+) -> int:
+    """Start the program. `notice` is about a server of our own, and not said where one runs."""
     progress(f"preparing {program.name}")
     async with reached(config) as client:
         model = await chosen(client, config, wanted)
@@ -57,6 +71,8 @@ async def _run(config: Config, program: programs.Program, wanted: str, command: 
         setup = program.setup(client.base, client.key, model, given)
         done()
         print(f"sfbridge: {program.name} with {model.id} at {client.base}", file=sys.stderr)
+        if notice and client.base != address(config):
+            print(f"sfbridge: {notice}", file=sys.stderr)
         if setup.advice:
             print(f"sfbridge: {setup.advice}", file=sys.stderr)
         kept = {name: value for name, value in os.environ.items() if name not in setup.without}

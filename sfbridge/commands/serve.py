@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from typing import Final
 
 from aiohttp import web
 
@@ -22,6 +24,8 @@ from . import options
 from .notify import Notify, watchdog_seconds
 
 _log = logging.getLogger("sfbridge")
+
+_UNLISTENABLE: Final = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
 
 def declare(commands: options.Commands) -> None:
@@ -66,16 +70,24 @@ def _run(app: web.Application, config: Config, notify: Notify) -> None:
 
     app.cleanup_ctx.append(attended)
     app.on_shutdown.insert(0, stopping)
-    web.run_app(
-        app,
-        host=host,
-        port=port,
-        print=announce,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=1.0,
-        loop=_loop(),
-    )
+    try:
+        web.run_app(
+            app,
+            host=host,
+            port=port,
+            print=announce,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=1.0,
+            loop=_loop(),
+        )
+    except OSError as error:
+        if error.errno not in _UNLISTENABLE:
+            raise
+        raise ConfigError(
+            f"server.port: cannot listen on {host}:{port} ({os.strerror(error.errno)}); stop what has it, or "
+            "choose another with --port"
+        ) from None
 
 
 def _attend(app: web.Application, keeper: Keeper, notify: Notify) -> None:

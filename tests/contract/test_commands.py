@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -398,6 +399,17 @@ async def test_run_starts_claude_with_a_server(tmp_path: Path) -> None:
     assert "/anthropic/api/hello 200" in log.read_text()
 
 
+async def test_run_says_when_only_the_sandbox_answers(tmp_path: Path) -> None:
+    """In a folder without config.toml, and without a server, nobody takes the sandbox org for a model."""
+    words = ("run", "claude", "--port", str(free_port()))
+    found = await run(*words, home=tmp_path, env=pretend(tmp_path, "claude"))
+    assert found.code == 7
+    assert "no config.toml in this folder, so the built-in sandbox org answers" in found.err
+    configured(tmp_path)
+    found = await run(*words, home=tmp_path, env=pretend(tmp_path, "claude"))
+    assert "no config.toml" not in found.err
+
+
 async def test_run_uses_the_server_that_runs(tmp_path: Path) -> None:
     """A running server is used and goes on running; a permission mode of one's own is kept."""
     configured(tmp_path, ORG + '[keys]\nme = "a-key-of-mine"\n')
@@ -504,3 +516,17 @@ async def test_a_server_that_knows_only_hashes_wants_a_key(tmp_path: Path) -> No
         assert (found.code, "SFBRIDGE_KEYS__ME" in found.err) == (1, True)
         found = await run(*words, home=tmp_path, env={"SFBRIDGE_KEYS__ME": "a-key-of-mine"})
         assert (found.code, "gpt-4o" in found.out) == (0, True)
+
+
+async def test_a_missing_library_is_said_in_one_line(tmp_path: Path) -> None:
+    """Started with a Python that has not been given the libraries, the program says how to give them."""
+    for entry in (("-m", "sfbridge"), (str(ROOT / "run.py"),)):
+        # -S leaves out what was installed
+        command = (sys.executable, "-S", *entry, "--help")
+        child = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        out, err = await child.communicate()
+        assert (child.returncode, out) == (1, b"")
+        assert b"pip install ." in err
+        assert len(err.splitlines()) == 1

@@ -113,7 +113,11 @@ async def test_a_taken_port_is_said_so() -> None:
         port = first.url.rsplit(":", 1)[1]
         async with launched("--port", port) as second:
             assert await second.ended() == 1
-        assert "in use" in second.errors
+        assert (
+            f"server.port: cannot listen on 127.0.0.1:{port} (Address already in use)"
+            in second.errors
+        )
+        assert "--port" in second.errors
         assert "Traceback" not in second.errors
 
 
