@@ -16,11 +16,11 @@ from aiohttp_sse import sse_response
 from msgspec import Struct
 
 from sfbridge import __version__
-from sfbridge.config import clients, is_loopback
+from sfbridge.config import clients
 from sfbridge.core.errors import GatewayError
 
 from .board import look, story
-from .hall import DASHBOARD, JSON_TYPE, name_of, read_json
+from .hall import DASHBOARD, JSON_TYPE, is_near, name_of, read_json
 from .keys import (
     CLOCK,
     DRAINING,
@@ -49,8 +49,6 @@ _GUARDED: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-# A proxy's marks: behind one, everybody would seem to sit at this machine.
-_FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "Via")
 # At most one message in this many seconds, and at least one in those: ages and lifetimes go on without any turn.
 _LEAST_SECONDS: Final = 0.5
 _MOST_SECONDS: Final = 5.0
@@ -160,9 +158,7 @@ def _json(body: bytes) -> web.Response:
 
 def _near(request: web.Request) -> None:
     """Only a browser on this machine sees the dashboard."""
-    if is_loopback(request.remote or "") and not any(
-        name in request.headers for name in _FORWARDED
-    ):
+    if is_near(request):
         return
     raise GatewayError(
         "permission",

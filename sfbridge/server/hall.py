@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 
-from sfbridge.config import Server
+from sfbridge.config import Server, is_loopback
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.exchange import Exchange
 from sfbridge.log import SAID, Said
@@ -49,6 +49,8 @@ METRICS_PATH: Final = "/metrics"
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", *PROBES})
 # Browsers cannot send a key with a page; these doors have a rule of their own.
 DASHBOARD: Final = "/dashboard/"
+# A proxy's marks.
+_FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "Via")
 _HTTP_KINDS: Final[dict[int, ErrorKind]] = {
     404: "not_found",
     405: "method_not_allowed",
@@ -263,6 +265,13 @@ def _check_origin(request: web.Request, server: Server) -> None:
         "Web pages may not call this server; add the page's origin to server.allowed_origins to let it.",
         code="foreign_origin",
         retriable=False,
+    )
+
+
+def is_near(request: web.Request) -> bool:
+    """Whether a request comes from this machine; behind a proxy everybody would seem to."""
+    return is_loopback(request.remote or "") and not any(
+        name in request.headers for name in _FORWARDED
     )
 
 

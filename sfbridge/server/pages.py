@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from sfbridge import __version__
-from sfbridge.config import ConfigError, is_loopback
+from sfbridge.config import ConfigError
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.receipt import Receipt
 from sfbridge.policy.explaining import explain
@@ -18,7 +18,7 @@ from sfbridge.wire.anthropic.decode import decode_count
 from sfbridge.wire.anthropic.encode import count_body
 
 from .chat import identified
-from .hall import JSON_TYPE, PROBES, read_json
+from .hall import JSON_TYPE, PROBES, is_near, read_json
 from .keys import CONVERSATIONS, DRAINING, GENERATION, JOURNAL, KEY_ID, RELOADING, WIRE
 
 _json = msgspec.json.Encoder()
@@ -124,7 +124,7 @@ async def turn(request: web.Request) -> web.Response:
 
 async def reload(request: web.Request) -> web.Response:
     """Read the configuration anew, for requests from now on. Only this machine may ask for it."""
-    if not is_loopback(request.remote or ""):
+    if not is_near(request):
         raise GatewayError(
             "permission",
             "The configuration is reloaded only for requests from this machine.",

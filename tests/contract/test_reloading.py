@@ -182,6 +182,13 @@ async def test_web_pages_cannot_reload(desk: Desk) -> None:
     assert (status, told["error"]["code"]) == (403, "foreign_origin")
 
 
+async def test_a_proxy_cannot_reload(desk: Desk) -> None:
+    """Behind a proxy everybody would look local, so nobody is."""
+    async with ClientSession() as http:
+        status, told = await reload(desk, http, **{"X-Forwarded-For": "192.0.2.7"})
+    assert (status, told["error"]["code"]) == (403, "loopback_only")
+
+
 async def test_reloads_under_load_lose_nothing(desk: Desk) -> None:
     """Fifty requests and ten reloads at once: every request has its whole answer."""
     async with ClientSession() as http:

@@ -143,10 +143,31 @@ async def test_nothing_runs_over_the_edge_of_a_phone(start: Any, browser: Browse
     """On a narrow screen only tables scroll sideways, each within its own frame."""
     bridge = await start()
     await ask(bridge, "sfdc_ai__Defaultsandbox-a-very-long-name-of-a-model-that-nobody-would-type")
+    body = {
+        "model": "claude-sonnet-4-6",
+        "max_tokens": 99,
+        "messages": [{"role": "user", "content": "hello"}],
+    }
+    session = {"X-Claude-Code-Session-Id": "5c4b8467-a09c-4ea4-98dc-2aa697581b7e"}
+    async with bridge.http.post(
+        bridge.url + "/v1/messages", json=body, headers=session
+    ) as response:
+        assert response.status == 200
     seen = await shown(browser, bridge.url, viewport={"width": 360, "height": 700})
-    await expect(seen.page.locator("#turns tbody tr")).to_have_count(1)
+    await expect(seen.page.locator("#turns tbody tr")).to_have_count(2)
+    await expect(seen.page.locator("#contexts li")).to_have_count(1)
     wide = await seen.page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 360
+
+
+async def test_a_long_story_begins_at_its_head(start: Any, browser: Browser) -> None:
+    """On a small screen a turn opens at its timeline, not at the button that closes it."""
+    bridge = await start()
+    await ask(bridge, "sfdc_ai__Defaultsandbox-a-very-long-name-of-a-model-that-nobody-would-type")
+    seen = await shown(browser, bridge.url, viewport={"width": 320, "height": 400})
+    await seen.page.locator("#turns button").first.click()
+    await expect(seen.page.locator("#turn-heading")).to_be_focused()
+    assert await seen.page.locator("#turn").evaluate("dialog => dialog.scrollTop") == 0
 
 
 async def test_names_are_text_and_never_markup(start: Any, browser: Browser) -> None:
