@@ -67,6 +67,7 @@ class Correcting:
                 yield outcome.pieces
             seen = faults
             exchange.rounds += 1
+            exchange.asked_again_ms.append(exchange.elapsed_ms)
             self._counters.one("repair_rounds")
             request = replace(request, messages=request.messages + outcome.correction)
             if thread is not None:

@@ -109,6 +109,7 @@ class Exchange:
         self.retries = 0
         self.attempts = 0
         self.rounds = 0
+        self.asked_again_ms: list[int] = []
         self.tickets: list[Ticket] = []
         self.heartbeats = 0
         self.forced_json = False
@@ -311,6 +312,7 @@ class Exchange:
             cache_read=self.usage.cache_read,
             estimated=self.usage.estimated,
             prepared_ms=self.ms("prepared"),
+            asked_again_ms=tuple(self.asked_again_ms),
             accepted_ms=self.ms("accepted"),
             first_ms=self.ms("first"),
             total_ms=self.elapsed_ms,

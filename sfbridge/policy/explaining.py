@@ -133,10 +133,12 @@ def _tokens(r: Receipt) -> str:
 
 
 def _times(r: Receipt) -> str:
-    steps = (
+    steps = [
         ("prepared", r.prepared_ms),
         ("accepted by the upstream", r.accepted_ms),
+        *(("asked again", ms) for ms in r.asked_again_ms),
         ("first words", r.first_ms),
         ("end", r.total_ms),
-    )
-    return "Time: " + ", ".join(f"{name} at {ms} ms" for name, ms in steps if ms is not None) + "."
+    ]
+    reached = sorted([(ms, name) for name, ms in steps if ms is not None], key=lambda step: step[0])
+    return "Time: " + ", ".join(f"{name} at {ms} ms" for ms, name in reached) + "."

@@ -53,18 +53,19 @@ export function drawTurns(svg, words, turns, now, seconds) {
 // The steps of one turn as bars, each from the moment before to its own.
 export function drawTimeline(svg, words, turn) {
   const steps = [
-    ["prepared", turn.prepared_ms], ["accepted by the upstream", turn.accepted_ms],
+    ["prepared", turn.prepared_ms], ["connected and accepted", turn.accepted_ms],
+    ...(turn.asked_again_ms ?? []).map((at) => ["faulty, asked again", at]),
     ["first word", turn.first_ms], ["end", turn.total_ms],
-  ].filter(([, at]) => at !== undefined && at !== null);
+  ].filter(([, at]) => at !== undefined && at !== null).sort(([, a], [, b]) => a - b);
   const bars = [];
   let before = 0;
   for (const [name, at] of steps) {
-    if (name === "accepted by the upstream" && turn.queued_ms) {
+    if (name === "connected and accepted" && turn.queued_ms) {
       const until = Math.min(at, before + turn.queued_ms);
       bars.push(["waited in the queue", before, until, "waited"]);
       before = until;
     }
-    bars.push([name, before, at, name === "end" ? "answered" : ""]);
+    bars.push([name, before, at, name === "end" ? "answered" : name.startsWith("faulty") ? "faulty" : ""]);
     before = at;
   }
   const width = 640, row = 28, left = 190, right = 90;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import socket
 import sys
@@ -18,6 +19,11 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 pytestmark = pytest.mark.live
 
 ROOT = Path(__file__).parent.parent.parent
+CALCULATOR = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+}
 AGENT = {"User-Agent": "n8n/1.105.4"}
 
 
@@ -182,3 +188,18 @@ async def test_names_are_text_and_never_markup(start: Any, browser: Browser) -> 
     await expect(seen.page.locator("#turns tbody tr").first).to_contain_text(nasty)
     assert await seen.page.title() == "sfbridge"
     assert seen.complaints == []
+
+
+async def test_the_timeline_shows_what_was_asked_again(start: Any, browser: Browser) -> None:
+    """A turn whose first answer was faulty has a bar for it, between acceptance and the first word."""
+    bridge = await start(surface="platform")
+    tool = {"type": "function", "function": {"name": "calculator", "parameters": CALCULATOR}}
+    question = {"role": "user", "content": "Use the calculator tool to compute 6*7."}
+    await ask(bridge, "sfdc_ai__Defaultsandbox-bad-call", messages=[question], tools=[tool])
+    seen = await shown(browser, bridge.url)
+    await seen.page.locator("#turns button").first.click()
+    words = seen.page.locator("#timeline-words")
+    await expect(words).to_have_text(
+        re.compile("prepared .*connected and accepted .*faulty, asked again .*first word .*end ")
+    )
+    await expect(seen.page.locator("#timeline rect.faulty")).to_have_count(1)
