@@ -166,7 +166,6 @@ async def lingma(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncItera
             assert stats.get(fault, 0) == 0, (fault, stats)
         for fault in ("odd_acknowledgements", "unknown_notifications"):
             assert stats.get(fault, []) == [], (fault, stats)
-        assert stats["slowest_ack"] < 0.5
 
 
 __all__ = ["BeginLingma", "Bench", "body_of", "install", "lingma", "running"]
