@@ -22,7 +22,7 @@ from .children import Children
 from .conversation import Conversation
 from .faults import NO_SESSION
 from .launch import Launch, argv, environment, launch_of
-from .process import Child, output_of
+from .process import Child, output_of, tie
 from .prompt import content_of
 from .settings import Checked, ModelRow, is_model
 
@@ -58,6 +58,7 @@ class ClaudeCli:
         self._failure: GatewayError | None = None
         self._looked = float("-inf")
         self._cost = 0.0
+        self._tied: tuple[str, ...] = ()
 
     def start(self) -> None:
         """Ask the command for its version, in the background; that costs nothing."""
@@ -197,6 +198,7 @@ class ClaudeCli:
                 env=environment(launch, self._checked, os.environ),
                 cwd=self._checked.directory,
                 stop_seconds=self._settings.stop_timeout,
+                tied=self._tied,
             )
             conversation = Conversation(
                 child, launch, self._settings, session=session, key_id=call.request.caller.key_id
@@ -243,6 +245,7 @@ class ClaudeCli:
         return (row.window if row is not None else 0) or self._windows.get(model)
 
     async def _look(self) -> None:
+        self._tied = await tie()
         try:
             said = await output_of(
                 [self._checked.command, "--version"],

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,12 +35,19 @@ class Child:
 
     @classmethod
     async def start(
-        cls, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stop_seconds: float
+        cls,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        stop_seconds: float,
+        tied: Sequence[str] = (),
     ) -> Child:
-        """Raises GatewayError when it cannot be started."""
+        """`tied` is what `tie` found. Raises GatewayError when it cannot be started."""
+        found = shutil.which(argv[0], path=env.get("PATH")) if tied else None
         try:
             process = await asyncio.create_subprocess_exec(
-                *argv,
+                *((*tied, found, *argv[1:]) if found else argv),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,
@@ -135,6 +143,23 @@ class Child:
         while part := await self._process.stderr.read(_READ):
             self._said += part
             del self._said[:-_TAIL]
+
+
+async def tie() -> tuple[str, ...]:
+    """What stands before a command that the kernel shall end together with this process, however that ends: setpriv of
+    util-linux (2.33 and later), where it is there and can. Else nothing; a process in mid-turn may then outlive a
+    `kill -9` of the server until its turn is done."""
+    path = shutil.which("setpriv")
+    if path is None:
+        return ()
+    line = (path, "--pdeathsig", "KILL", "--")
+    try:
+        trial = await asyncio.create_subprocess_exec(
+            *line, "true", stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+        )
+    except OSError:
+        return ()
+    return line if await trial.wait() == 0 else ()
 
 
 async def output_of(
