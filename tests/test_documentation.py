@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sfbridge.cli import COMMANDS
-from sfbridge.config import Config, Key
+from sfbridge.config import Config, Key, Route
+from sfbridge.policy.pruning import Pruning
 from sfbridge.sandbox import SandboxSettings, create_org
 from sfbridge.sandbox.faults import fault_of
 from sfbridge.server.app import create_app
@@ -200,6 +202,19 @@ def test_every_setting_is_in_the_configuration_file() -> None:
         if key not in settings_file()[section] and key not in absent.get(section, ())
     ]
     assert missing == []
+
+
+def test_the_table_of_settings_has_every_key() -> None:
+    """Each section of the configuration has its row in the manual, with exactly the keys that the program reads."""
+    own: dict[str, type[Any]] = {"keys": Key, "pruning": Pruning, "route": Route}
+    raw = ("upstream", "sandbox")  # their keys belong to others
+    rows = re.findall(r"^\| `\[+(\w+)[^`]*` \| (.+?) \|", part("Settings"), re.MULTILINE)
+    shown = {name: re.findall(r"`(\w+)`", keys) for name, keys in rows if name not in raw}
+    assert shown == {
+        name: list((own.get(name) or type(getattr(_CONFIG, name))).__struct_fields__)
+        for name in Config.__struct_fields__
+        if name not in raw
+    }
 
 
 def test_the_scenario_of_the_manual_plays(tmp_path: Path) -> None:

@@ -80,3 +80,26 @@ async def test_every_row_shows_what_it_says() -> None:
             if missing:
                 wrong.append(f"{promise}: {missing} not in\n{text}\n{shown.stderr.decode()[-500:]}")
     assert not wrong, "\n\n".join(wrong)
+
+
+async def test_the_examples_of_the_manual_answer_as_printed() -> None:
+    """The README's requests, run as they stand there, get the answers that stand below them."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    asked = re.findall(r"^```sh\n(curl .+?)\n```$", readme, re.MULTILINE | re.DOTALL)
+    printed = re.search(r"^```json\n(\{\"id\":\"chatcmpl.+?)\n```$", readme, re.MULTILINE)
+    told = re.search(r"^answers with (.+?)\.$", readme, re.MULTILINE)
+    assert len(asked) == 2
+    assert printed
+    assert told
+    port = free_port()
+    start = here(SERVERS[0], {"8000": port}) + f" --port {port} --set sandbox.port=0"
+    async with running(start, port):
+        body, stream = [
+            (await asyncio.to_thread(subprocess.run, ["bash", "-c", here(one, {"8000": port})],
+                                     capture_output=True, check=True)).stdout.decode()
+            for one in asked
+        ]  # fmt: skip
+    assert re.fullmatch(re.escape(printed[1]).replace("…", ".+?"), body), body
+    events = re.findall(r"`(?:event: )?(\w+)`", told[1])
+    assert len(events) >= 4
+    assert [name for name in events if f"event: {name}\n" not in stream] == []
