@@ -5,9 +5,9 @@ Labels are names of the configuration and of this program; nothing that a client
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import (
@@ -63,14 +63,17 @@ _SPANS: Final = (
 )
 
 
-class _Level(NamedTuple):
+State = TypeVar("State")
+
+
+class _Level(NamedTuple, Generic[State]):
     name: str
     words: str
-    of: Callable[[GateState], int]
+    of: Callable[[State], int]
     kind: type[GaugeMetricFamily] | type[CounterMetricFamily]
 
 
-_LEVELS: Final = (
+_LEVELS: Final[tuple[_Level[GateState], ...]] = (
     _Level("gate_limit", "Answers at a time, 0: no limit", lambda g: g.limit, GaugeMetricFamily),
     _Level("in_flight", "Answers under way", lambda g: g.in_flight, GaugeMetricFamily),
     _Level("queue_depth", "Requests that wait", lambda g: g.waiting, GaugeMetricFamily),
@@ -80,18 +83,11 @@ _LEVELS: Final = (
 )
 
 
-class _Use(NamedTuple):
-    name: str
-    words: str
-    of: Callable[[QuotaState], int]
-    kind: type[GaugeMetricFamily] | type[CounterMetricFamily]
-
-
-_USES: Final = (
-    _Use("in_flight", "Turns of a key under way", lambda k: k.in_flight, GaugeMetricFamily),
-    _Use("requests", "Requests of the last minute", lambda k: k.requests, GaugeMetricFamily),
-    _Use("tokens", "Tokens of the last minute", lambda k: k.tokens, GaugeMetricFamily),
-    _Use("refused", "Requests beyond a key's limits", lambda k: k.refused, CounterMetricFamily),
+_USES: Final[tuple[_Level[QuotaState], ...]] = (
+    _Level("in_flight", "Turns of a key under way", lambda k: k.in_flight, GaugeMetricFamily),
+    _Level("requests", "Requests of the last minute", lambda k: k.requests, GaugeMetricFamily),
+    _Level("tokens", "Tokens of the last minute", lambda k: k.tokens, GaugeMetricFamily),
+    _Level("refused", "Requests beyond a key's limits", lambda k: k.refused, CounterMetricFamily),
 )
 
 
@@ -126,25 +122,10 @@ class Metrics(Collector):
         series = sorted(self._statistics.series.items())
         yield from _totals(series)
         yield from _spans(series)
-        yield from self._levels()
-        yield from self._used()
+        gates = {gate.name: gate.state() for gate in self._lasting.gates.all()}
+        yield from _levels("", "upstream", _LEVELS, gates)
+        yield from _levels("key_", "key", _USES, self._lasting.quotas.states())
         yield from self._words()
-
-    def _levels(self) -> Iterator[Metric]:
-        states = [(gate.name, gate.state()) for gate in self._lasting.gates.all()]
-        for level in _LEVELS:
-            family = level.kind(f"sfbridge_{level.name}", level.words, labels=("upstream",))
-            for name, state in states:
-                family.add_metric((name,), level.of(state))
-            yield family
-
-    def _used(self) -> Iterator[Metric]:
-        states = self._lasting.quotas.states()
-        for use in _USES:
-            family = use.kind(f"sfbridge_key_{use.name}", use.words, labels=("key",))
-            for name, state in states.items():
-                family.add_metric((name,), use.of(state))
-            yield family
 
     def _words(self) -> Iterator[Metric]:
         refusals = CounterMetricFamily(
@@ -161,6 +142,16 @@ class Metrics(Collector):
         for name, number in self._lasting.counters.snapshot().items():
             findings.add_metric((name,), number)
         yield findings
+
+
+def _levels(
+    prefix: str, label: str, levels: tuple[_Level[State], ...], states: Mapping[str, State]
+) -> Iterator[Metric]:
+    for level in levels:
+        family = level.kind(f"sfbridge_{prefix}{level.name}", level.words, labels=(label,))
+        for name, state in states.items():
+            family.add_metric((name,), level.of(state))
+        yield family
 
 
 def _totals(series: list[tuple[Labels, Series]]) -> Iterator[Metric]:

@@ -68,10 +68,10 @@ class NearlyRight(web.AbstractResource):
         return {}
 
     def add_prefix(self, prefix: str) -> NoReturn:
-        raise NotImplementedError(f"{prefix}: the last resort belongs to the whole application")
+        raise RuntimeError(f"{prefix}: the last resort belongs to the whole application")
 
     def url_for(self, **_: str) -> NoReturn:
-        raise NotImplementedError("the last resort has no address")
+        raise RuntimeError("the last resort has no address")
 
 
 def door_of(request: web.Request) -> str:
