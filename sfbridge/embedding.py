@@ -48,6 +48,7 @@ class Embeddings:
         gate, caller = self._planner.backs[target.upstream].gate, request.caller
         ticket = gate.ticket(caller.key_id or caller.client)
         exchange.tickets.append(ticket)
+        exchange.mark("prepared")
         async with ticket:
             # where places are counted, one place is one call at a time
             most = 1 if gate.passage.in_flight else _ABREAST

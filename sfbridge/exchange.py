@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Literal
 
 from msgspec import Struct
@@ -104,7 +105,7 @@ class Exchange:
 
     def __init__(self, request_id: str, clock: Clock) -> None:
         self.id = request_id
-        self.trace = Trace()
+        self.trace = Trace(partial(self.mark, "connected"))
         self.at = clock.wall()
         self.retries = 0
         self.attempts = 0
@@ -312,6 +313,7 @@ class Exchange:
             cache_read=self.usage.cache_read,
             estimated=self.usage.estimated,
             prepared_ms=self.ms("prepared"),
+            connected_ms=self.ms("connected"),
             asked_again_ms=tuple(self.asked_again_ms),
             accepted_ms=self.ms("accepted"),
             first_ms=self.ms("first"),

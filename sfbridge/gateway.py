@@ -92,6 +92,7 @@ class Gateway:
             target, spoken = targets.pop(0), False
             try:
                 exchange.plan = plan = await self._prepare(exchange, request, target)
+                exchange.mark("prepared")
                 ticket = self._ticket(exchange, request, target)
                 async with ticket, aclosing(self._one(exchange, plan, make_id)) as answer:
                     async for events in answer:

@@ -15,7 +15,6 @@ class Tap:
     def __init__(self, exchange: Exchange, plan: Plan) -> None:
         self._exchange = exchange
         self._plan = plan
-        exchange.mark("prepared")
 
     def through(self, events: list[Event]) -> list[Event]:
         exchange = self._exchange

@@ -26,6 +26,8 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts   upstream calls that were begun; `rounds` of them because an answer was faulty
     downgraded a finished answer was replayed as a stream, or a stream forced into JSON
     heartbeats signs of life that were sent into the silent stream
+    prepared_ms  when it was decided what to ask whom; the queue comes after that
+    connected_ms  when there was a way to the upstream; None also where a proxy may be in between
     asked_again_ms  when a faulty answer was shown to the model
     queued_ms  how long it waited for a place at its upstreams' gates
     tokens     as reported, `estimated` where we counted ourselves
@@ -66,6 +68,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_read: int | None = None
     estimated: bool = False
     prepared_ms: int | None = None
+    connected_ms: int | None = None
     asked_again_ms: tuple[int, ...] = ()
     accepted_ms: int | None = None
     first_ms: int | None = None

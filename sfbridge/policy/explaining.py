@@ -135,6 +135,7 @@ def _tokens(r: Receipt) -> str:
 def _times(r: Receipt) -> str:
     steps = [
         ("prepared", r.prepared_ms),
+        ("connected", r.connected_ms),
         ("accepted by the upstream", r.accepted_ms),
         *(("asked again", ms) for ms in r.asked_again_ms),
         ("first words", r.first_ms),

@@ -53,20 +53,21 @@ export function drawTurns(svg, words, turns, now, seconds) {
 // The steps of one turn as bars, each from the moment before to its own.
 export function drawTimeline(svg, words, turn) {
   const steps = [
-    ["prepared", turn.prepared_ms], ["connected and accepted", turn.accepted_ms],
+    ["prepared", turn.prepared_ms], ["connected", turn.connected_ms],
+    // behind a proxy nobody can tell when there was a connection
+    [turn.connected_ms === undefined ? "connected and accepted" : "accepted", turn.accepted_ms],
     ...(turn.asked_again_ms ?? []).map((at) => ["faulty, asked again", at]),
     ["first word", turn.first_ms], ["end", turn.total_ms],
   ].filter(([, at]) => at !== undefined && at !== null).sort(([, a], [, b]) => a - b);
   const bars = [];
   let before = 0;
   for (const [name, at] of steps) {
-    if (name === "connected and accepted" && turn.queued_ms) {
-      const until = Math.min(at, before + turn.queued_ms);
-      bars.push(["waited in the queue", before, until, "waited"]);
-      before = until;
-    }
     bars.push([name, before, at, name === "end" ? "answered" : name.startsWith("faulty") ? "faulty" : ""]);
     before = at;
+    if (name === "prepared" && turn.queued_ms) {
+      before += turn.queued_ms;
+      bars.push(["waited in the queue", at, before, "waited"]);
+    }
   }
   const width = 640, row = 28, left = 190, right = 90;
   const scale = (width - left - right) / Math.max(1, turn.total_ms);

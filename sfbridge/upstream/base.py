@@ -20,17 +20,30 @@ from sfbridge.core.request import ChatRequest, Message
 from sfbridge.core.stream import Piece
 
 
+def _unheard() -> None:
+    """Nobody wants to know."""
+
+
 class Trace:
     """What happened behind the back door during one exchange; written by adapters, read by the server.
 
+    connected    to be called when there is a way to the upstream: a connection, a process
     known_as     the names of the model that was asked, the upstream's own first; empty where they say nothing about
                  what may call itself the answerer
     answered_by  the model that says that it answered, in the upstream's words
     """
 
-    __slots__ = ("answered_by", "auth_refreshes", "ignored", "known_as", "upstream_ids")
+    __slots__ = (
+        "answered_by",
+        "auth_refreshes",
+        "connected",
+        "ignored",
+        "known_as",
+        "upstream_ids",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, connected: Callable[[], None] = _unheard) -> None:
+        self.connected = connected
         self.auth_refreshes = 0
         self.known_as: tuple[str, ...] = ()
         self.answered_by = ""
@@ -114,10 +127,6 @@ class Embedder(Protocol):
 
     async def embed(self, call: EmbeddingCall) -> Vectors:
         """The vectors of all texts in one call; raises GatewayError, `unsupported` for dimensions it cannot make."""
-
-
-def _unheard() -> None:
-    """Nobody wants to know."""
 
 
 class Resources(NamedTuple):

@@ -6,7 +6,7 @@ No message made here holds a query, a token or a body; hosts are named, because 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from types import TracebackType
@@ -154,11 +154,12 @@ def post(
     return Answered(sending, url)
 
 
-def post_along(lane: Lane, body: bytes) -> Answered:
-    """As `post`, to the lane's address; the way for whoever posts there often."""
-    if lane.session.trust_env:  # a proxy may be in between
+def post_along(lane: Lane, body: bytes, connected: Callable[[], None]) -> Answered:
+    """As `post`, to the lane's address; the way for whoever posts there often. `connected` is called as soon as there
+    is a connection, but not where a proxy may be in between."""
+    if lane.session.trust_env:
         return post(lane.session, lane.url, body, headers=lane.headers, timeout=lane.timeout)
-    return Answered(lane.send(body), lane.url)
+    return Answered(lane.send(body, connected), lane.url)
 
 
 def get(

@@ -8,7 +8,7 @@ request is written once per address; connections, pool limits, parsing and timeo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import (
     ClientConnectionError,
@@ -99,9 +99,9 @@ class Lane:
             raise ValueError("a header holds a line break")
         self._head = ("\r\n".join(lines) + "\r\nContent-Length: ").encode()
 
-    async def send(self, body: bytes) -> Landed:
-        """Post a body and wait for the head of the answer, which no redirect takes elsewhere. Raises what aiohttp's
-        session raises."""
+    async def send(self, body: bytes, connected: Callable[[], None] = lambda: None) -> Landed:
+        """Post a body and wait for the head of the answer, which no redirect takes elsewhere; `connected` is called in
+        between. Raises what aiohttp's session raises."""
         connector = self.session.connector
         if connector is None:
             raise ClientConnectionError("the session is closed")
@@ -109,6 +109,7 @@ class Lane:
             connection = await connector.connect(self._request, [], self.timeout)
         except TimeoutError as error:
             raise ConnectionTimeoutError(f"no connection to {self.url.host} in time") from error
+        connected()
         landed = None
         try:
             landed = await self._exchange(connection, body)

@@ -37,12 +37,42 @@ async def test_a_plain_turn(start: Any, wire: str, stream: bool) -> None:
     assert (
         0
         <= receipt["prepared_ms"]
+        <= receipt["connected_ms"]
         <= receipt["accepted_ms"]
         <= receipt["first_ms"]
         <= receipt["total_ms"]
     )
     assert "reported by the upstream" in words
     assert "Say hello" not in str(receipt)
+
+
+async def test_the_queue_is_a_step_of_its_own(start: Any, clock: Any) -> None:
+    """A turn that waited for a place was prepared before it waited, and connected after."""
+    bridge = await start(surface="platform", upstream={"in_flight": 1}, clock=clock)
+    name = "sfdc_ai__Defaultsandbox-slow-1"
+    first = asyncio.create_task(ask(bridge.http, bridge.url, "openai", name))
+    async with asyncio.timeout(10):
+        while not bridge.org.open_connections:
+            await asyncio.sleep(0.005)
+        second = asyncio.create_task(ask(bridge.http, bridge.url, "openai", name))
+        while (await get(bridge, "/v1/sfbridge/stats"))["gates"]["salesforce"]["waiting"] != 1:
+            await asyncio.sleep(0.005)
+        await clock.advance(7)
+        await first
+        receipt, words = await turn(bridge, await second)
+    assert (receipt["prepared_ms"], receipt["queued_ms"]) == (0, 7000)
+    assert receipt["connected_ms"] >= 7000
+    assert "It waited 7000 ms for a free place" in words
+
+
+async def test_every_kind_tells_when_there_was_a_way(begin: Any, claude: Any, lingma: Any) -> None:
+    """A connection to a server, a process that was told, a place at an instance: each is a step before acceptance."""
+    for bridge in (await begin(), await claude(), await lingma()):
+        answer = await bridge.ask("openai")
+        assert answer.status == 200
+        receipt, words = await turn(bridge, answer)
+        assert receipt["prepared_ms"] <= receipt["connected_ms"] <= receipt["accepted_ms"]
+        assert ", connected at " in words
 
 
 @ALL

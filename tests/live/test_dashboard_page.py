@@ -200,6 +200,6 @@ async def test_the_timeline_shows_what_was_asked_again(start: Any, browser: Brow
     await seen.page.locator("#turns button").first.click()
     words = seen.page.locator("#timeline-words")
     await expect(words).to_have_text(
-        re.compile("prepared .*connected and accepted .*faulty, asked again .*first word .*end ")
+        re.compile("prepared .*connected .*accepted .*faulty, asked again .*first word .*end ")
     )
     await expect(seen.page.locator("#timeline rect.faulty")).to_have_count(1)

@@ -95,6 +95,7 @@ class Conversation:
             await self.child.write(lines, start)
         except TimeoutError:
             raise silent(start, begun=False) from None
+        trace.connected()
         pieces: Sequence[Piece] = []
         seconds = start
         while not pieces and not self._reader.end:

@@ -142,6 +142,7 @@ class Lingma:
         lost = 0
         for left in reversed(range(_MOST_TRIES)):
             ask = await self._seated(call, session)
+            call.trace.connected()
             begun = False
             try:
                 await ask.begin(int(self._resources.wall() * 1000))

@@ -97,7 +97,9 @@ class OpenAiServer:
         sent = embeddings.body(model, call)
         asked = Asked(model=model, size=len(sent))
         try:
-            accepted = self._connection.accepted(self._connection.embeddings, sent, asked)
+            accepted = self._connection.accepted(
+                self._connection.embeddings, sent, asked, call.trace
+            )
             async with accepted as response:
                 return embeddings.vectors(await response.body(), asked)
         except GatewayError as error:
@@ -155,7 +157,7 @@ class OpenAiServer:
             window=window,
             sure=source != DEFAULT,
         )
-        accepted = self._connection.accepted(self._connection.chat, sent, asked)
+        accepted = self._connection.accepted(self._connection.chat, sent, asked, call.trace)
         return await stack.enter_async_context(accepted), asked
 
     async def _reception(

@@ -19,7 +19,7 @@ from aiohttp import (
 )
 
 from sfbridge.core.errors import GatewayError
-from sfbridge.upstream.base import Resources
+from sfbridge.upstream.base import Resources, Trace
 from sfbridge.upstream.http import Response, post_along
 from sfbridge.upstream.lane import Lane
 
@@ -61,13 +61,16 @@ class Connection:
         self.embeddings = Lane(session, address.embeddings, headers=headers, timeout=timeout)
 
     @asynccontextmanager
-    async def accepted(self, lane: Lane, body: bytes, asked: Asked) -> AsyncIterator[Response]:
+    async def accepted(
+        self, lane: Lane, body: bytes, asked: Asked, trace: Trace
+    ) -> AsyncIterator[Response]:
         """The answer, its status checked. Raises GatewayError, for an absent server when patience ends."""
         waiting = _Waiting(self._patience, self._clock)
         async with AsyncExitStack() as stack:
             while True:
                 try:
-                    response = await stack.enter_async_context(self._open(lane, body, asked))
+                    accepted = self._open(lane, body, asked, trace)
+                    response = await stack.enter_async_context(accepted)
                     break
                 except GatewayError as error:
                     pause = waiting.after(error)
@@ -77,8 +80,10 @@ class Connection:
             yield response
 
     @asynccontextmanager
-    async def _open(self, lane: Lane, body: bytes, asked: Asked) -> AsyncIterator[Response]:
-        async with post_along(lane, body) as response:
+    async def _open(
+        self, lane: Lane, body: bytes, asked: Asked, trace: Trace
+    ) -> AsyncIterator[Response]:
+        async with post_along(lane, body, trace.connected) as response:
             if response.status != 200:
                 told = await response.fault_body()
                 raise fault(response.status, response.headers, told, asked, self._wall())

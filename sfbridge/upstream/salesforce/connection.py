@@ -39,7 +39,7 @@ class Connection:
         """The answer to a request, its status checked. A 401 is met with one new token and one repetition."""
         return Accepted(self, path, body, asked, trace)
 
-    def post(self, token: Token, path: str, body: bytes) -> Answered:
+    def post(self, token: Token, path: str, body: bytes, trace: Trace) -> Answered:
         lanes = self._lanes
         if token is not self._token:
             self._token = token
@@ -50,7 +50,7 @@ class Connection:
             lane = Lane(self._session, url, headers=token.headers, timeout=self._timeout)
             if len(lanes) < _MOST_LANES:
                 lanes[path] = lane
-        return post_along(lane, body)
+        return post_along(lane, body, trace.connected)
 
 
 class Accepted:
@@ -87,7 +87,7 @@ class Accepted:
         await self._sent.__aexit__(kind, error, trace)
 
     async def _send(self, token: Token) -> Response:
-        self._sent = self._connection.post(token, self._path, self._body)
+        self._sent = self._connection.post(token, self._path, self._body, self._trace)
         response = await self._sent.__aenter__()
         self._trace.upstream_ids += traces(response.headers)
         if response.status == 200:
