@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shlex
+from pathlib import Path
 
 from sfbridge.client import Model, address, first_key
 from sfbridge.config import Config
 
-from . import options, programs
+from . import claude_code, options, programs
 from .choosing import chosen
 from .reach import quiet_log, reached
+from .setup import Order
 
 
 def declare(commands: options.Commands) -> None:
@@ -33,11 +36,15 @@ def env(arguments: argparse.Namespace) -> int:
     if arguments.program == "n8n":
         print(programs.n8n(base, key, model))
         return 0
-    setup = programs.claude(base, key, model, ())
+    order = Order(base, key, model, environ=os.environ, folder=Path.cwd())
+    setup = claude_code.setup(order)
     print(f"unset {' '.join(setup.without)}")
     print(_exports(setup.environ))
-    print(f"# {setup.advice}")
-    print(f"# claude {shlex.join(setup.arguments)}")
+    for layer, names in claude_code.contradictions(order):
+        print(f"# {layer.path} sets {', '.join(names)}, and wins over these lines")
+    if setup.advice:
+        print(f"# {setup.advice}")
+    print(f"# {shlex.join(('claude', *setup.arguments))}")
     return 0
 
 

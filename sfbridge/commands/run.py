@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from typing import Final
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
 
 from sfbridge import log
 from sfbridge.client import address
@@ -20,6 +23,7 @@ from sfbridge.secrecy import secrets_of
 from . import options, programs
 from .choosing import chosen
 from .reach import reached
+from .setup import Order, Program
 from .terminal import done, progress
 
 LOG: Final = "run.log"
@@ -61,14 +65,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _run(
-    config: Config, program: programs.Program, wanted: str, command: list[str], notice: str
+    config: Config, program: Program, wanted: str, command: list[str], notice: str
 ) -> int:
     """Start the program. `notice` is about a server of our own, and not said where one runs."""
     progress(f"preparing {program.name}")
     async with reached(config) as client:
         model = await chosen(client, config, wanted)
         own, *given = command
-        setup = program.setup(client.base, client.key, model, given)
+        order = Order(client.base, client.key, model, tuple(given), os.environ, Path.cwd())
+        setup = program.setup(order)
         done()
         print(f"sfbridge: {program.name} with {model.id} at {client.base}", file=sys.stderr)
         if notice and client.base != address(config):
@@ -77,7 +82,23 @@ async def _run(
             print(f"sfbridge: {setup.advice}", file=sys.stderr)
         kept = {name: value for name, value in os.environ.items() if name not in setup.without}
         environ = {**kept, **programs.beside_proxies(kept), **setup.environ}
-        return await _child([own, *setup.arguments, *given], environ)
+        with _private(setup.settings) as file:
+            flags = (setup.settings_flag, file) if file else ()
+            return await _child([own, *flags, *setup.arguments], environ)
+
+
+@contextmanager
+def _private(settings: Mapping[str, Any]) -> Iterator[str]:
+    """A file with these settings that only its owner can read, for as long as the block lasts; its name, or nothing
+    where there are none. Arguments can be read by everybody on the machine, and a key is among the settings."""
+    if not settings:
+        yield ""
+        return
+    with tempfile.TemporaryDirectory(prefix="sfbridge-") as folder:
+        path = f"{folder}/settings.json"
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(settings, file)
+        yield path
 
 
 async def _child(command: Sequence[str], environ: dict[str, str]) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -16,26 +14,12 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
-from program import MODULE, ROOT, free_port, run, serving, started
+from program import MODULE, ORG, ROOT, configured, free_port, run, serving, started
 from speak import body_of
 
-ORG = """\
-[upstream.salesforce]
-kind = "salesforce"
-my_domain = "sandbox"
-[sandbox]
-port = 0
-"""
 COMMANDS = (
     "serve", "check", "ask", "models", "explain", "run", "env", "config", "hash-key", "service", "sandbox",
 )  # fmt: skip
-
-
-def configured(home: Path, text: str = ORG, mode: int = 0o600) -> Path:
-    path = home / "config.toml"
-    path.write_text(text)
-    path.chmod(mode)
-    return path
 
 
 # ---- the frame
@@ -315,163 +299,6 @@ async def test_init_says_what_does_not_work(tmp_path: Path) -> None:
     assert "canary" not in found.out + found.err
     found = await run("config", "init", "--upstream", "openai", "--force", home=tmp_path)
     assert (found.code, "--base-url is needed" in found.err) == (1, True)
-
-
-# ---- env, run
-
-
-async def test_env_can_be_read_by_a_shell(tmp_path: Path) -> None:
-    """The settings for Claude Code lead to this server, under a name whose window is the model's own."""
-    configured(tmp_path, ORG + "[keys]\nme = \"a key 'of' $mine\"\n")
-    command = shlex.join([*MODULE, "env", "claude", "--model", "gpt-4o", "--port", "8123"])
-    shell = ("bash", "-c", f'eval "$({command})" && env')
-    found = await run(entry=shell, home=tmp_path, env={"ANTHROPIC_API_KEY": "other"})
-    told = dict(line.split("=", 1) for line in found.out.splitlines() if "=" in line)
-    assert told["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:8123/anthropic"
-    assert told["ANTHROPIC_AUTH_TOKEN"] == "a key 'of' $mine"
-    assert told["ANTHROPIC_MODEL"] == "sf/claude-code-gpt-4o"
-    assert told["ANTHROPIC_DEFAULT_HAIKU_MODEL"] == "sf/claude-code-gpt-4o"
-    assert told["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "128000"
-    assert "ANTHROPIC_API_KEY" not in told
-    n8n = await run("env", "n8n", home=tmp_path)
-    assert "http://127.0.0.1:8000/v1" in n8n.out
-    openai = await run("env", "openai", home=tmp_path)
-    assert "export OPENAI_BASE_URL=http://127.0.0.1:8000/v1" in openai.out
-
-
-PRETENDING = """\
-#!{python}
-import json, os, signal, sys, urllib.request
-
-base = os.environ.get("ANTHROPIC_BASE_URL", "")
-found = {{"args": sys.argv[1:], "env": dict(os.environ), "health": None}}
-if base:
-    with urllib.request.urlopen(base + "/api/hello") as answer:
-        found["health"] = answer.status
-with open({out!r}, "w") as file:
-    json.dump(found, file)
-if "wait" in sys.argv:
-    def heard(number, frame):
-        sys.exit(40 + number)
-    signal.signal(signal.SIGTERM, heard)
-    signal.signal(signal.SIGINT, heard)
-    print("waiting", flush=True)
-    signal.pause()
-if "die" in sys.argv:
-    os.kill(os.getpid(), signal.SIGKILL)
-sys.exit(7)
-"""
-
-
-def pretend(home: Path, name: str) -> dict[str, str]:
-    """A program of that name that writes down how it was started; the PATH that finds it."""
-    folder = home / "bin"
-    folder.mkdir(exist_ok=True)
-    text = PRETENDING.format(python=sys.executable, out=str(home / "found.json"))
-    (folder / name).write_text(text)
-    (folder / name).chmod(0o755)
-    return {"PATH": f"{folder}:{os.environ['PATH']}"}
-
-
-async def test_run_starts_claude_with_a_server(tmp_path: Path) -> None:
-    """Without a server one is opened for the program and ended with it; arguments and exit code pass through."""
-    configured(tmp_path)
-    env = {
-        **pretend(tmp_path, "claude"),
-        "ANTHROPIC_API_KEY": "other",
-        "https_proxy": "http://127.0.0.1:1",
-    }
-    words = ("run", "claude", "--model", "gpt-4o", "--", "-p", "say 'hi'")
-    found = await run(*words, home=tmp_path, env=env)
-    assert found.code == 7
-    told = json.loads((tmp_path / "found.json").read_text())
-    assert told["args"] == ["--permission-mode", "default", "-p", "say 'hi'"]
-    assert told["health"] == 200
-    assert told["env"]["ANTHROPIC_MODEL"] == "sf/claude-code-gpt-4o"
-    assert told["env"]["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "128000"
-    assert "127.0.0.1" in told["env"]["NO_PROXY"]
-    assert "ANTHROPIC_API_KEY" not in told["env"]
-    assert "permission-mode" in found.err
-    port = told["env"]["ANTHROPIC_BASE_URL"].split(":")[2].split("/")[0]
-    assert "no sfbridge answers" in (await run("explain", "x", "--port", port, home=tmp_path)).err
-    log = tmp_path / ".local" / "state" / "sfbridge" / "run.log"
-    assert log.stat().st_mode & 0o777 == 0o600
-    assert "/anthropic/api/hello 200" in log.read_text()
-
-
-async def test_run_says_when_only_the_sandbox_answers(tmp_path: Path) -> None:
-    """In a folder without config.toml, and without a server, nobody takes the sandbox org for a model."""
-    words = ("run", "claude", "--port", str(free_port()))
-    found = await run(*words, home=tmp_path, env=pretend(tmp_path, "claude"))
-    assert found.code == 7
-    assert "no config.toml in this folder, so the built-in sandbox org answers" in found.err
-    configured(tmp_path)
-    found = await run(*words, home=tmp_path, env=pretend(tmp_path, "claude"))
-    assert "no config.toml" not in found.err
-
-
-async def test_run_uses_the_server_that_runs(tmp_path: Path) -> None:
-    """A running server is used and goes on running; a permission mode of one's own is kept."""
-    configured(tmp_path, ORG + '[keys]\nme = "a-key-of-mine"\n')
-    port = free_port()
-    async with serving(port, home=tmp_path) as server, ClientSession() as http:
-        words = ("run", "claude", "--port", str(port), "--", "--permission-mode", "acceptEdits")
-        found = await run(*words, home=tmp_path, env=pretend(tmp_path, "claude"))
-        assert found.code == 7
-        told = json.loads((tmp_path / "found.json").read_text())
-        assert told["args"] == ["--permission-mode", "acceptEdits"]
-        assert told["env"]["ANTHROPIC_BASE_URL"] == f"{server.url}/anthropic"
-        assert told["env"]["ANTHROPIC_AUTH_TOKEN"] == "a-key-of-mine"
-        async with http.get(f"{server.url}/healthz") as answer:
-            assert answer.status == 200
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_signals_go_to_the_program(tmp_path: Path, number: int) -> None:
-    """A signal to sfbridge reaches the program, whose exit code is passed on."""
-    configured(tmp_path)
-    process = await started(
-        "run", "claude", "--", "wait", home=tmp_path, env=pretend(tmp_path, "claude")
-    )
-    assert process.stdout is not None
-    async with asyncio.timeout(20):
-        assert await process.stdout.readline() == b"waiting\n"
-        process.send_signal(number)
-        await process.communicate()
-    assert process.returncode == 40 + number
-
-
-async def test_a_killed_program_is_told_as_a_shell_tells_it(tmp_path: Path) -> None:
-    """A program that a signal ended gives 128 and the signal's number; one that is missing is named."""
-    configured(tmp_path)
-    env = pretend(tmp_path, "claude")
-    found = await run("run", "claude", "--", "die", home=tmp_path, env=env)
-    assert found.code == 128 + signal.SIGKILL
-    found = await run("run", "codex", home=tmp_path, env={"PATH": str(tmp_path)})
-    assert found.code == 1
-    assert "npm install -g @openai/codex" in found.err
-
-
-async def test_run_tells_codex_and_opencode(tmp_path: Path) -> None:
-    """Codex gets a provider of the Responses API by its arguments, opencode one of chat completions by its variable."""
-    configured(tmp_path)
-    for program in ("codex", "opencode"):
-        words = ("run", program, "--model", "gpt-4o", "--", "exec")
-        assert (await run(*words, home=tmp_path, env=pretend(tmp_path, program))).code == 7
-        told = json.loads((tmp_path / "found.json").read_text())
-        if program == "codex":
-            given = tomllib.loads("\n".join(told["args"][1:-1:2]))
-            provider = given["model_providers"]["sfbridge"]
-            assert (given["model"], given["model_context_window"]) == ("gpt-4o", 128000)
-            assert provider["wire_api"] == "responses"
-            assert provider["base_url"].endswith("/v1")
-            assert told["env"][provider["env_key"]]
-        else:
-            given = json.loads(told["env"]["OPENCODE_CONFIG_CONTENT"])
-            assert given["model"] == "sfbridge/gpt-4o"
-            limits = given["provider"]["sfbridge"]["models"]["gpt-4o"]["limit"]
-            assert limits["context"] == 128000
-        assert told["args"][-1] == "exec"
 
 
 @pytest.mark.parametrize(

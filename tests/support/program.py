@@ -17,6 +17,23 @@ ROOT = Path(__file__).parent.parent.parent
 MODULE = (sys.executable, "-m", "sfbridge")
 
 
+# A whole configuration: the sandbox org on a port of its own choice.
+ORG = """\
+[upstream.salesforce]
+kind = "salesforce"
+my_domain = "sandbox"
+[sandbox]
+port = 0
+"""
+
+
+def configured(home: Path, text: str = ORG, mode: int = 0o600) -> Path:
+    path = home / "config.toml"
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
 class Ended(NamedTuple):
     code: int
     out: str
