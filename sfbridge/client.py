@@ -28,8 +28,8 @@ class Model(Struct, frozen=True, kw_only=True):
     """One entry of the server's list; tokens where they are known."""
 
     id: str
+    upstream: str = ""
     chats: bool = True
-    owner: str = ""
     window: int | None = None
     max_output: int | None = None
 
@@ -40,7 +40,7 @@ class _Abilities(Struct, frozen=True):
 
 class _Listed(Struct, frozen=True):
     id: str
-    owned_by: str = ""
+    upstream: str = ""
     context_window: int | None = None
     max_output_tokens: int | None = None
     capabilities: _Abilities = _Abilities()
@@ -161,8 +161,8 @@ class Client:
 def _model(listed: _Listed, name: str) -> Model:
     return Model(
         id=name,
+        upstream=listed.upstream,
         chats=not listed.capabilities.embeddings,
-        owner=listed.owned_by,
         window=listed.context_window,
         max_output=listed.max_output_tokens,
     )

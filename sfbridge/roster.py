@@ -116,7 +116,7 @@ class Roster:
     def _now(self) -> Listed:
         return tuple(
             [
-                (name, _able(card, self._can.get((name, card.target))))
+                (name, _able(replace(card, upstream=name), self._can.get((name, card.target))))
                 for name, upstream in self._upstreams.items()
                 for card in upstream.models()
             ]

@@ -1,17 +1,13 @@
-"""What `check` finds behind the back doors: clocks, surfaces, tokens, and whether models answer."""
+"""What `check` finds behind the back doors: whether upstreams are ready, and what their models can do."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs
-
-from sfbridge.client import Client, Unanswered
+from sfbridge.client import Client, Model, Unanswered
 from sfbridge.config import Config, ConfigError
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.model import Health, ModelCard
@@ -19,30 +15,26 @@ from sfbridge.gateway import Gateway
 from sfbridge.upstream.base import Upstream
 
 from .choosing import chosen
+from .clocks import clocks
 from .findings import Doing, Finding
 from .reach import OWN, private
+from .terminal import lasting
+from .trying import narrow, tried
 
-# A token's life is measured in minutes; a clock that is off by more than this spoils the reckoning.
-_MOST_SKEW: Final = 60.0
-_HEAD_TIMEOUT: Final = ClientTimeout(total=10)
 # An upstream that has said what it can do may still be fetching its token.
 _READY_SECONDS: Final = 10.0
 _STEP_SECONDS: Final = 0.1
-# Claude Code's own instructions and tools take about 20,000 tokens.
-_SMALL_WINDOW: Final = 32_000
-_QUESTION: Final = "Reply with the word OK."
-_MOST_OUTPUT: Final = 256
 
 
 async def upstreams(config: Config, *, asked: bool) -> AsyncIterator[Finding | Doing]:
     """Open every upstream in a server of our own, as it would be for a client; `asked`: one question to each."""
-    async for found in _clocks(config):
+    async for found in clocks(config):
         yield found
     yield Doing("opening the upstreams")
     try:
         async with private(config) as (gateway, client):
             for name, back in gateway.planner.backs.items():
-                async for found in _upstream(gateway, client, name, back.upstream, asked=asked):
+                async for found in _opened(gateway, client, name, back.upstream, asked=asked):
                     yield found
     except ConfigError as error:
         yield Finding("fail", "upstreams", str(error), "config show tells where that key was set")
@@ -52,57 +44,72 @@ async def of_running(
     client: Client, config: Config, *, asked: bool
 ) -> AsyncIterator[Finding | Doing]:
     """The same of a server that runs: its upstreams are open already, and some can be open only once."""
-    async for found in _clocks(config):
+    async for found in clocks(config):
         yield found
     try:
+        listed, default = await client.models(), await chosen(client, config, "")
         for name, state in (await client.upstreams()).items():
             facts = {key: value for key, value in state.items() if key not in ("ready", "summary")}
             health = Health(ready=bool(state["ready"]), summary=str(state["summary"]), facts=facts)
             yield _told(f"upstream {name}", health)
-        if asked:
-            model = await chosen(client, config, "")
-            yield Doing(f"asking the model {model.id}")
-            yield await _answers(client, model.id, model.id)
+            model = default if default.upstream == name else _first_of(listed, name)
+            if model is None:
+                yield _without_models(f"upstream {name}", health)
+            elif health.ready:
+                async for found in _asked(client, name, model, model is default, asked=asked):
+                    yield found
     except Unanswered as error:
         yield Finding("fail", "server", str(error), "the message names what is wrong")
 
 
-async def _upstream(
+async def _opened(
     gateway: Gateway, client: Client, name: str, upstream: Upstream, *, asked: bool
 ) -> AsyncIterator[Finding | Doing]:
     subject = f"upstream {name}"
-    card = _first(gateway, name, upstream)
+    card, is_default = _first(gateway, name, upstream)
     if card is None:
-        health = await _health(upstream)
-        advice = "start it, or correct its address" if not health.ready else "give it a model"
-        yield Finding("fail", subject, health.summary or "offers no chat model", advice)
+        yield _without_models(subject, await _health(upstream))
         return
     yield Doing(f"asking {subject} what it can do")
     try:
         can = await upstream.capabilities(card.target)
     except GatewayError as error:
-        yield Finding("fail", subject, error.message, "correct its keys under [upstream]")
+        yield Finding("fail", subject, error.message, f"correct its keys under [upstream.{name}]")
         return
-    yield _told(subject, await _health(upstream))
-    if can.window is not None and can.window < _SMALL_WINDOW:
-        yield Finding(
-            "warning",
-            f"model {card.id}",
-            f"its window of {can.window} tokens is too small for Claude Code",
-            "use it with smaller programs, or give the model more context",
-        )
+    health = await _health(upstream)
+    yield _told(subject, health)
+    if health.ready:
+        model = Model(id=card.id, upstream=name, window=can.window)
+        async for found in _asked(client, name, model, is_default, asked=asked):
+            yield found
+
+
+async def _asked(
+    client: Client, upstream: str, model: Model, is_default: bool, *, asked: bool
+) -> AsyncIterator[Finding | Doing]:
+    if finding := narrow(model.id, model.window, for_claude=is_default):
+        yield finding
     if asked:
-        yield Doing(f"asking the model {card.id}")
-        yield await _answers(client, card.id, f"{name}/{card.target}")
+        yield Doing(f"asking the model {model.id}")
+        yield await tried(client, model.id, f"{upstream}/{model.id}")
 
 
-def _first(gateway: Gateway, name: str, upstream: Upstream) -> ModelCard | None:
-    """The model to try: the one that answers Claude Code by default, else the first that chats."""
+def _first(gateway: Gateway, name: str, upstream: Upstream) -> tuple[ModelCard | None, bool]:
+    """The model to try: the one that answers Claude Code by default, which is told, else the first that chats."""
     with suppress(GatewayError):
         default = gateway.planner.targets("claude-", OWN)[0]
         if default.upstream == name:
-            return default.card
-    return next((card for card in upstream.models() if card.kind == "chat"), None)
+            return default.card, True
+    return next((card for card in upstream.models() if card.kind != "embeddings"), None), False
+
+
+def _first_of(listed: list[Model], upstream: str) -> Model | None:
+    return next((model for model in listed if model.chats and model.upstream == upstream), None)
+
+
+def _without_models(subject: str, health: Health) -> Finding:
+    advice = "give it a model" if health.ready else "start it, or correct its address"
+    return Finding("fail", subject, health.summary or "offers no chat model", advice)
 
 
 async def _health(upstream: Upstream) -> Health:
@@ -117,73 +124,18 @@ async def _health(upstream: Upstream) -> Health:
 
 
 def _told(subject: str, health: Health) -> Finding:
-    facts = ", ".join(
-        f"{name} {value}" for name, value in health.facts.items() if value is not None
-    )
     if not health.ready:
         return Finding("fail", subject, health.summary, "the message names what is wrong")
+    facts = ", ".join(_facts(health.facts))
     return Finding("ok", subject, f"{health.summary} ({facts})" if facts else health.summary)
 
 
-async def _answers(client: Client, shown: str, name: str) -> Finding:
-    body: dict[str, Any] = {
-        "model": name,
-        "stream": True,
-        "max_tokens": _MOST_OUTPUT,
-        "messages": [{"role": "user", "content": _QUESTION}],
-    }
-    subject, began, said = f"model {shown}", time.monotonic(), ""
-    try:
-        async for chunk in client.chat(body):
-            for choice in chunk.choices or ():
-                if choice.delta is not None and isinstance(choice.delta.content, str):
-                    said += choice.delta.content
-    except Unanswered as error:
-        return Finding(
-            "fail", subject, str(error), "the message is the upstream's; ask it as it says"
-        )
-    seconds = time.monotonic() - began
-    if not said.strip():
-        return Finding(
-            "warning", subject, f"answered without words after {seconds:.1f} s", "try another model"
-        )
-    return Finding("ok", subject, f"answered after {seconds:.1f} s")
-
-
-# ---- clocks
-
-
-async def _clocks(config: Config) -> AsyncIterator[Finding | Doing]:
-    """How far this machine's clock is from those of the servers that answer."""
-    async with ClientSession() as http:
-        for address in dict.fromkeys(_addresses(config)):
-            yield Doing(f"asking {address} for its time")
-            yield await _clock(http, address)
-
-
-def _addresses(config: Config) -> Iterator[str]:
-    for table in config.upstream.values():
-        for value in table.values():
-            if isinstance(value, str) and value.startswith(("http://", "https://")):
-                yield value
-
-
-async def _clock(http: ClientSession, address: str) -> Finding:
-    try:
-        async with http.head(address, timeout=_HEAD_TIMEOUT, allow_redirects=False) as answer:
-            stamp = answer.headers.get(hdrs.DATE, "")
-    except (ClientError, TimeoutError, OSError) as error:
-        told = f"{address} does not answer ({str(error) or type(error).__name__})"
-        return Finding(
-            "fail", "clock", told, "see that the address is right and the network is there"
-        )
-    try:
-        skew = time.time() - parsedate_to_datetime(stamp).timestamp()
-    except ValueError:
-        return Finding("ok", "clock", f"{address} answers, without saying its time")
-    if abs(skew) > _MOST_SKEW:
-        told = f"this machine is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {address}"
-        return Finding(
-            "warning", "clock", told, "set the clock, or tokens seem to live too long or too short"
-        )
-    return Finding("ok", "clock", f"within {abs(skew):.0f} s of {address}")
+def _facts(facts: Mapping[str, str | int | bool | None]) -> list[str]:
+    """Facts in words; names that end in `_in` are seconds."""
+    found = []
+    for name, value in facts.items():
+        if value is None or value == "":
+            continue
+        life = name.endswith("_in") and isinstance(value, int)
+        found.append(f"{name.replace('_', ' ')} {lasting(int(value)) if life else value}")
+    return found

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 
 from sfbridge.config import Config
 
-from . import machine, options
+from . import machine, needs, options
 from .answers import of_running, upstreams
 from .config import values
-from .findings import Doing, Finding, show_all
+from .findings import INDENT, Doing, Finding, show_all
 from .reach import quiet_log, running
+from .terminal import wrapped
 
 
 def declare(commands: options.Commands) -> None:
@@ -48,20 +49,24 @@ async def _findings(
             )
             looked = of_running(client, config, asked=asked)
         else:
-            yield machine.port(config)
+            for finding in machine.ports(config):
+                yield finding
             looked = upstreams(config, asked=asked)
         async for found in looked:
             yield found
-    for finding in machine.programs(config):
+    for finding in needs.of_programs(config):
         yield finding
 
 
 def _configuration(origins: options.Origins, config: Config) -> Finding:
-    """What was set and where; all the rest is at its default."""
+    """What was set, and where; then what is at its default, by name."""
     found = list(values(config, origins.of_keys()))
-    told = [
+    lines = [str(origins.path) if origins.path else "no file"]
+    lines += [
         f"{one.section}.{one.name} = {one.shown}  ({one.origin})" for one in found if one.origin
     ]
-    rest = f"{len(found) - len(told)} keys at their defaults (config show lists them)"
-    source = str(origins.path) if origins.path else "no file"
-    return Finding("ok", "configuration", "\n           ".join([source, *told, rest]))
+    lines.append("at their defaults, which config show tells:")
+    for section in dict.fromkeys(one.section for one in found if not one.origin):
+        names = (one.name for one in found if one.section == section and not one.origin)
+        lines += wrapped(f"[{section}] {', '.join(names)}", INDENT)
+    return Finding("ok", "configuration", f"\n{INDENT}".join(lines))

@@ -29,6 +29,8 @@ MANAGED: Final = Path(
     if sys.platform == "darwin"
     else "/etc/claude-code/managed-settings.json"
 )
+# What leads elsewhere, whatever the model.
+LEADING: Final = (BASE_URL, _HELPER, *_WITHOUT)
 _ADVICE: Final = (
     "Claude Code's auto permission mode needs a server that judges commands; its default mode asks you instead, and "
     "--permission-mode acceptEdits (with sfbridge run: behind --) asks less"

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 from .terminal import Verdict, coloured, done, progress
 
 _WIDTH: Final = len("warning")
+# What stands before the further lines of a finding.
+INDENT: Final = " " * (_WIDTH + 4)
 
 
 class Finding(NamedTuple):

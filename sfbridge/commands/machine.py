@@ -1,16 +1,13 @@
-"""What `check` finds on this machine: files that others may read, the port, what the programs need."""
+"""What `check` finds on this machine: files that others may read, the conversations, the ports."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from sfbridge.client import address
-from sfbridge.config import Config, is_loopback
+from sfbridge.config import Config
 from sfbridge.secrecy import FILE, is_secret
 from sfbridge.state.database import inspect
 from sfbridge.state.sessions import MIGRATIONS
@@ -60,9 +57,16 @@ def database(config: Config) -> Finding:
     return Finding("ok", "conversations", f"{path} {state}")
 
 
-def port(config: Config) -> Finding:
-    """Whether the server could listen where it is told to."""
-    host, number = config.server.host, config.server.port
+def ports(config: Config) -> Iterator[Finding]:
+    """Whether the server, and the sandbox org where it is wanted, could listen where they are told to."""
+    yield _port("server.port", config.server.host, config.server.port)
+    from sfbridge.server.embedded import port_of
+
+    if port := port_of(config):
+        yield _port("sandbox.port", "127.0.0.1", port)
+
+
+def _port(key: str, host: str, number: int) -> Finding:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
@@ -73,33 +77,6 @@ def port(config: Config) -> Finding:
             "fail",
             "port",
             f"{host}:{number} cannot be used ({error.strerror})",
-            "stop what listens there, or choose another: server.port",
+            f"stop what listens there, or choose another: {key}",
         )
-    return Finding("ok", "port", f"{host}:{number} is free")
-
-
-def programs(config: Config) -> Iterator[Finding]:
-    """What Claude Code and n8n need to be told, and what in this shell stands in the way."""
-    base = address(config)
-    leads = os.environ.get("ANTHROPIC_BASE_URL", "")
-    if leads and not leads.startswith(base):
-        yield Finding(
-            "warning",
-            "Claude Code",
-            f"ANTHROPIC_BASE_URL leads to {leads} in this shell, not to {base}/anthropic",
-            "sfbridge run claude sets what it needs; sfbridge env claude prints it",
-        )
-    elif shutil.which("claude") is None:
-        yield Finding(
-            "ok",
-            "Claude Code",
-            "is not installed here; sfbridge env claude prints what it must be told",
-        )
-    else:
-        yield Finding("ok", "Claude Code", "is installed; sfbridge run claude starts it")
-    reach = (
-        ""
-        if not is_loopback(config.server.host)
-        else "; not from a container while server.host is loopback"
-    )
-    yield Finding("ok", "n8n", f"Base URL {base}/v1{reach}; sfbridge env n8n says the rest")
+    return Finding("ok", "port", f"{host}:{number} is free ({key})")

@@ -20,8 +20,8 @@ def declare(commands: options.Commands) -> None:
 
 def models(arguments: argparse.Namespace) -> int:
     found = asyncio.run(_listed(arguments))
-    heads = ("model", "window", "most output", "owner")
-    rows = [(one.id, _tokens(one.window), _tokens(one.max_output), one.owner) for one in found]
+    heads = ("model", "window", "most output", "upstream")
+    rows = [(one.id, _tokens(one.window), _tokens(one.max_output), one.upstream) for one in found]
     print(table([heads, *rows]))
     return 0
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Final, Literal, TextIO
 
@@ -19,6 +21,23 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)
+
+
+def wrapped(text: str, indent: str) -> list[str]:
+    """A long line as several that fit the terminal behind an indent; those after the first hang a little."""
+    width = max(40, shutil.get_terminal_size().columns - len(indent))
+    return textwrap.wrap(
+        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def lasting(seconds: int) -> str:
+    """A length of time as people say it."""
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
 
 
 def coloured(verdict: Verdict, width: int = 0) -> str:

@@ -53,8 +53,8 @@ UNASKED: Final = "unasked"
 
 
 class ModelCard(Struct, frozen=True, kw_only=True):
-    """One model that can be asked for. `id` is the friendly name; `target` is what the upstream calls it; `can` is
-    what it can do, once that is known."""
+    """One model that can be asked for. `id` is the friendly name; `target` is what the upstream calls it; `upstream`
+    is who has it, once it is listed, and `can` what it can do, once that is known."""
 
     id: str
     target: str
@@ -66,6 +66,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     max_output: int | None = None
     status: str = ""
     created: int = 0
+    upstream: str = ""
     can: Capabilities | None = None
 
 

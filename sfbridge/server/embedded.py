@@ -24,6 +24,18 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     port: int = SANDBOX_PORT
 
 
+def port_of(config: Config) -> int | None:
+    """The port on which this configuration wants the org, 0 for any; None where it does without. Raises ConfigError."""
+    own = Where.__struct_fields__
+    where = section({k: v for k, v in config.sandbox.items() if k in own}, Where, "sandbox")
+    wanted = any("sandbox" in table.values() for table in config.upstream.values())
+    if not (wanted if where.enabled is None else where.enabled):
+        return None
+    if not 0 <= where.port <= MOST_PORT:
+        raise ConfigError(f"sandbox.port: {where.port} is not a port number")
+    return where.port
+
+
 class Embedded:
     """Starts the org when a configuration first wants it; it then runs, as it was started, until the server ends."""
 
@@ -33,16 +45,12 @@ class Embedded:
 
     async def url(self, config: Config) -> str:
         """Its base address, empty where this configuration does without. Raises ConfigError."""
-        own = Where.__struct_fields__
-        where = section({k: v for k, v in config.sandbox.items() if k in own}, Where, "sandbox")
-        wanted = any("sandbox" in table.values() for table in config.upstream.values())
-        if not (wanted if where.enabled is None else where.enabled):
+        port = port_of(config)
+        if port is None:
             return ""
-        if not 0 <= where.port <= MOST_PORT:
-            raise ConfigError(f"sandbox.port: {where.port} is not a port number")
-        table = {k: v for k, v in config.sandbox.items() if k not in own}
+        table = {k: v for k, v in config.sandbox.items() if k not in Where.__struct_fields__}
         if not self._url:
-            self._url = await self._stack.enter_async_context(_running(table, where.port))
+            self._url = await self._stack.enter_async_context(_running(table, port))
         return self._url
 
 

@@ -76,6 +76,8 @@ def _openai(card: ModelCard, name: str, created: int) -> dict[str, Any]:
         "created": card.created or created,
         "owned_by": card.owner or "sfbridge",
     }
+    if card.upstream:
+        entry["upstream"] = card.upstream
     if card.window is not None:
         entry["context_window"] = card.window
     if card.max_output is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -148,78 +147,6 @@ async def test_commands_speak_with_the_running_server(tmp_path: Path) -> None:
     assert turn["id"] in [line.get("id") for line in lines]
 
 
-# ---- check
-
-
-async def test_check_finds_all_in_order(tmp_path: Path) -> None:
-    """A sound configuration ends with 0, and every line of the report is ok."""
-    configured(tmp_path)
-    found = await run("check", "--port", str(free_port()), home=tmp_path)
-    assert found.code == 0
-    verdicts = {line.split()[0] for line in found.out.splitlines() if not line.startswith(" ")}
-    assert verdicts == {"ok"}
-    for words in (
-        'upstream.salesforce.my_domain = "sandbox"  (config.toml)',
-        "(--set server.port)",
-        "is free",
-        "gateway surface",
-        "token_expires_in",
-        "model claude-sonnet-4-6: answered",
-        "conversations: ",
-        "Claude Code: ",
-        "n8n: Base URL http://127.0.0.1:",
-    ):
-        assert words in found.out
-
-
-async def test_check_names_what_is_wrong(tmp_path: Path) -> None:
-    """Open files, a taken port, a missing secret and an unreachable org are each named with what to do."""
-    secret = tmp_path / "secret"
-    secret.write_text("canary-of-the-file")
-    secret.chmod(0o644)
-    text = """\
-[keys]
-me = "canary-of-the-config"
-[upstream.salesforce]
-kind = "salesforce"
-my_domain = "http://127.0.0.1:1"
-client_id = "canary-client"
-client_secret_file = "secret"
-"""
-    configured(tmp_path, text, mode=0o644)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        found = await run("check", "--port", str(port), home=tmp_path)
-    assert found.code == 1
-    assert "warning  config.toml: others may read it (mode 644)" in found.out
-    assert "-> chmod 600 secret" in found.out
-    assert f"fail     port: 127.0.0.1:{port} cannot be used" in found.out
-    assert "fail     clock: http://127.0.0.1:1 does not answer" in found.out
-    assert "fail     upstream salesforce: " in found.out
-    assert "canary" not in found.out + found.err
-
-
-async def test_check_names_the_faulty_key(tmp_path: Path) -> None:
-    """A kind that nobody knows is a finding with its path, not the end of the report."""
-    configured(tmp_path)
-    words = ("--set", "upstream.x.kind=odd", "--port", str(free_port()))
-    found = await run("check", *words, home=tmp_path)
-    assert found.code == 1
-    assert "fail     upstreams: upstream.x.kind: " in found.out
-    assert "n8n: " in found.out
-
-
-async def test_check_asks_no_model_offline(tmp_path: Path) -> None:
-    """With --offline nothing is asked that could cost something."""
-    configured(tmp_path)
-    found = await run("check", "--offline", "--port", str(free_port()), home=tmp_path)
-    assert found.code == 0
-    assert "upstream salesforce: sandbox" in found.out
-    assert "answered" not in found.out
-
-
 # ---- config
 
 
@@ -262,7 +189,8 @@ async def test_init_writes_a_file_that_works(tmp_path: Path) -> None:
     text = path.read_text()
     assert tomllib.loads(text)["keys"]["me"] not in found.out
     assert "# " in text
-    checked = await run("check", "--port", str(free_port()), home=tmp_path)
+    words = ("--port", str(free_port()), "--set", "sandbox.port=0")
+    checked = await run("check", *words, home=tmp_path)
     assert (checked.code, "fail" in checked.out) == (0, False)
 
 
