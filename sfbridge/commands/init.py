@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,7 +17,7 @@ from . import options
 from .answers import upstreams
 from .findings import show_all
 from .reach import quiet_log
-from .terminal import ask, ask_secret, ask_yes
+from .terminal import ask, ask_secret, ask_yes, called
 from .toml import written
 
 _HEAD: Final = """\
@@ -83,7 +82,7 @@ def init(arguments: argparse.Namespace) -> int:
         return 0
     code = asyncio.run(show_all(upstreams(config, asked=True)))
     if not code:
-        print(f"next: {Path(sys.executable).name} -m sfbridge --config {path}")
+        print(f"next: {called()} --config {path}")
     return code
 
 

@@ -16,12 +16,14 @@ from typing import Final
 from aiohttp import web
 
 from sfbridge import __version__, log
+from sfbridge.client import address
 from sfbridge.config import Config, ConfigError
 from sfbridge.secrecy import secrets_of
 from sfbridge.state.keeper import Keeper
 
 from . import options
 from .notify import Notify, watchdog_seconds
+from .terminal import called
 
 _log = logging.getLogger("sfbridge")
 
@@ -60,8 +62,11 @@ def _run(app: web.Application, config: Config, notify: Notify) -> None:
         notify.ready()
 
     async def attended(app: web.Application) -> AsyncIterator[None]:
+        from .readiness import tell_when_ready
+
         async with Keeper() as keeper:
             _attend(app, keeper, notify)
+            keeper.spawn("readiness", tell_when_ready(app, _hint(config)))
             yield
 
     async def stopping(app: web.Application) -> None:
@@ -88,6 +93,16 @@ def _run(app: web.Application, config: Config, notify: Notify) -> None:
             f"server.port: cannot listen on {host}:{port} ({os.strerror(error.errno)}); stop what has it, or "
             "choose another with --port"
         ) from None
+
+
+def _hint(config: Config) -> str:
+    """What a person in front of a terminal may want to do next; nothing for anybody else."""
+    if config.log.format == "json" or not sys.stderr.isatty():
+        return ""
+    return (
+        f"dashboard: {address(config)}/   Claude Code: {called()} run claude   "
+        f"n8n: {called()} env n8n   trouble: {called()} check"
+    )
 
 
 def _attend(app: web.Application, keeper: Keeper, notify: Notify) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Final, Literal, TextIO
 
 Verdict = Literal["ok", "warning", "fail"]
@@ -49,13 +52,24 @@ def coloured(verdict: Verdict, width: int = 0) -> str:
 def progress(words: str) -> None:
     """Show on a terminal what is being waited for; the next line takes its place. Nothing elsewhere."""
     if sys.stderr.isatty():
-        print(f"{_CLEAR_LINE}{words} …", end="", file=sys.stderr, flush=True)
+        print(f"{_CLEAR_LINE}{words} …", end="\r", file=sys.stderr, flush=True)
 
 
 def done() -> None:
     """Take away what `progress` showed."""
     if sys.stderr.isatty():
         print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
+
+
+def called() -> str:
+    """How a person in this folder calls sfbridge: by its name where that is found, else by the path to it."""
+    own = Path(sys.executable).with_name("sfbridge")
+    if (found := shutil.which("sfbridge")) and Path(found).resolve() == own.resolve():
+        return "sfbridge"
+    words = [str(own)] if own.exists() else [sys.executable, "-m", "sfbridge"]
+    with suppress(ValueError):
+        words[0] = str(Path(words[0]).relative_to(Path.cwd()))
+    return shlex.join(words)
 
 
 def ask(question: str, default: str = "") -> str:

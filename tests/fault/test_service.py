@@ -24,6 +24,8 @@ from speak import PATHS, body_of, heard
 ORG = '[upstream.salesforce]\nkind = "salesforce"\nmy_domain = "sandbox"\n[sandbox]\nport = 0\n'
 UNIT = Path(".config/systemd/user/sfbridge.service")
 AGENT = Path("Library/LaunchAgents/local.sfbridge.plist")
+# What a person no longer sees: the next line took its place.
+OVERWRITTEN = re.compile("\r\x1b\\[K([^\r\n]*…\r)?")
 RECORDING = '#!/bin/sh\necho "$(basename "$0") $*" >> "$HOME/asked"\n'
 
 
@@ -233,18 +235,49 @@ async def test_the_log_suits_its_reader(
 
     def until_ready() -> str:
         text = b""
-        while b"sfbridge 0" not in text or not text.endswith(b"\n"):
+        while b"ready after" not in text or not text.endswith(b"\n"):
             text += os.read(ours, 1000)
         return text.decode()
 
-    lines = (await asyncio.to_thread(until_ready)).splitlines()
+    shown = await asyncio.to_thread(until_ready)
     process.terminate()
     assert await process.wait() == 0
     os.close(ours)
     if json_lines:
-        assert all(json.loads(line)["message"] for line in lines)
+        assert all(json.loads(line)["message"] for line in shown.splitlines())
     else:
+        lines = OVERWRITTEN.sub("", shown).splitlines()
         assert all(re.match(r"\d\d:\d\d:\d\d \S", line) for line in lines)
+
+
+async def test_a_person_sees_who_is_waited_for(tmp_path: Path) -> None:
+    """At the first start on a terminal, upstreams that are not ready yet are named until they are; then comes what to
+    do next, as it can be typed there."""
+    (tmp_path / "config.toml").write_text(ORG + "first_byte_delay = 0.5\n")
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sfbridge", "--port", str(port := free_port()),
+        cwd=tmp_path, env=environment(tmp_path), stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+
+    def until_told() -> str:
+        text = b""
+        while b"trouble:" not in text or not text.endswith(b"\n"):
+            text += os.read(ours, 1000)
+        return text.decode()
+
+    shown = await asyncio.to_thread(until_told)
+    process.terminate()
+    assert await process.wait() == 0
+    os.close(ours)
+    assert "waiting for salesforce …" in shown
+    assert "waiting" not in OVERWRITTEN.sub("", shown)
+    assert re.search(r"ready after \d\.\d s: salesforce \(sandbox, gateway surface\)", shown)
+    assert f"dashboard: http://127.0.0.1:{port}/ " in shown
+    (typed,) = re.findall(r"trouble: (.+) check", shown)
+    told = await run("--version", home=tmp_path, entry=tuple(shlex.split(typed)))
+    assert told.out.startswith("sfbridge ")
 
 
 async def test_a_lost_terminal_ends_the_server(tmp_path: Path) -> None:
