@@ -63,16 +63,17 @@ def n8n(base: str, key: str, model: Model) -> str:
     inside = base.replace("127.0.0.1", "host.docker.internal").replace(
         "localhost", "host.docker.internal"
     )
-    return f"""Credential "OpenAI account":
-  API Key       {key or ANY_KEY}
-  Base URL      {base}/v1   (no slash at the end)
-                from a container: {inside}/v1; then server.host must be one that it reaches, and a key is needed
-OpenAI Chat Model node (AI Agent, chains):
-  Model         {model.id}   (the list shows all of them)
-  Use Responses API   on or off, both work
-  Timeout       raise it (Options) where answers take longer than 60 s
-OpenAI node:
-  Model         choose "By ID" and type {model.id} (n8n 1.105.4 shows an empty list with any custom address)"""
+    return f"""Create Credential, OpenAi:
+  API Key             {key or ANY_KEY}
+  Organization ID     (empty)
+  Base URL            {base}/v1   (no slash at the end)
+                      from a container: {inside}/v1; README.md says what that needs
+AI Agent or chain, its OpenAI Chat Model:
+  Model               From list: {model.id}   (the list has every model)
+  Use Responses API   in newer versions than 1.105.4 only; on and off both work
+OpenAI node, Message a Model:
+  Model               By ID: {model.id}   (its list stays empty in 1.105.4, a fault of n8n)
+                      this node gives up after 300 s without an answer; the Chat Model is kept waiting"""
 
 
 def beside_proxies(environ: Mapping[str, str]) -> dict[str, str]:

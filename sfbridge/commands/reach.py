@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -12,7 +13,7 @@ from aiohttp import ClientSession, web
 from msgspec.structs import replace
 
 from sfbridge import log
-from sfbridge.client import Client, address, first_key
+from sfbridge.client import Client, Unanswered, address, first_key
 from sfbridge.config import Config
 from sfbridge.gateway import Gateway
 from sfbridge.secrecy import secrets_of
@@ -30,13 +31,26 @@ async def running(config: Config) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def reached(config: Config) -> AsyncIterator[Client]:
-    """The running server, or one of our own on a free port, which ends with the block. Raises ConfigError."""
+    """The running server, or one of our own on a free port, which ends with the block. Raises ConfigError, and
+    Unanswered where only another machine could run it: what answers here would be somebody else."""
     async with running(config) as found:
         if await found.alive():
             yield found
             return
+        if not _is_own(config.server.host):
+            raise Unanswered(f"no sfbridge answers at {found.base}, and that is not this machine")
     async with private(config) as (_, client):
         yield client
+
+
+def _is_own(host: str) -> bool:
+    """Whether a server of this machine could listen there."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
 
 
 @asynccontextmanager

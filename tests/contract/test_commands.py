@@ -285,3 +285,23 @@ async def test_a_missing_library_is_said_in_one_line(tmp_path: Path) -> None:
         assert (child.returncode, out) == (1, b"")
         assert b"pip install ." in err
         assert len(err.splitlines()) == 1
+
+
+async def test_nobody_answers_in_the_place_of_another_machine(tmp_path: Path) -> None:
+    """A command that is to ask another machine's server fails when that is silent, rather than asking one of its own."""
+    configured(tmp_path)
+    # a name that is reserved for nobody, so that nothing is sent to anybody
+    words = (
+        "--host",
+        "nobody.invalid",
+        "--set",
+        "keys.me=a-key-of-mine",
+        "--set",
+        "http.idle_seconds=1",
+    )
+    found = await run("ask", "Say hello.", *words, home=tmp_path)
+    assert (found.code, found.out) == (1, "")
+    assert (
+        "no sfbridge answers at http://nobody.invalid:8000, and that is not this machine"
+        in found.err
+    )
