@@ -346,6 +346,8 @@ def _check(config: Config) -> None:
             raise ConfigError(f"{path}: {value} is not possible; it must be at least {least:g}")
     if config.server.port > MOST_PORT:
         raise ConfigError(f"server.port: {config.server.port} is not a port number")
+    if not _is_host(config.server.host):
+        raise ConfigError(f"server.host: {config.server.host!r} is neither an address nor a name")
     if not config.keys and not is_loopback(config.server.host):
         raise ConfigError(
             f"server.host: {config.server.host} can be reached from other machines, so at least one key "
@@ -374,6 +376,13 @@ def _check_key(name: str, key: Key) -> None:
     for limit in ("in_flight", "requests_per_minute", "tokens_per_minute"):
         if getattr(key, limit) < 0:
             raise ConfigError(f"keys.{name}.{limit}: it must be at least 0")
+
+
+def _is_host(host: str) -> bool:
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

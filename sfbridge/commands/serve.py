@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from typing import Final
@@ -86,6 +87,8 @@ def _run(app: web.Application, config: Config, notify: Notify) -> None:
             shutdown_timeout=1.0,
             loop=_loop(),
         )
+    except socket.gaierror as error:
+        raise ConfigError(f"server.host: {host!r} leads nowhere ({error.strerror})") from None
     except OSError as error:
         if error.errno not in _UNLISTENABLE:
             raise

@@ -53,6 +53,7 @@ def test_environment_reaches_any_key(tmp_path: Path) -> None:
         ("[server]\nprot = 1\n", "server.prot: there is no such key"),
         ("[sever]\nport = 1\n", "sever: there is no such key"),
         ("[server]\nport = 'x'\n", "server.port: Expected `int`"),
+        ("[server]\nhost = 'a..b'\n", "server.host: 'a..b' is neither an address nor a name"),
         ("[server]\nport = 70000\n", "server.port: 70000 is not a port number"),
         (
             "[stream]\nkeep_alive = 0\n",
