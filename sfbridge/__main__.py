@@ -1,10 +1,13 @@
 """`python -m sfbridge`, and where `run.py` leads: says in a line when Python or a library is not what it must be."""
 
+import signal
 import sys
 
 
 def start() -> int:
     """Run the command line; its exit code."""
+    # until there is something to end in order, Ctrl-C ends the process as it ends any other
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from .cli import main
     except ModuleNotFoundError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -22,11 +23,20 @@ from .reach import quiet_log, reached
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser("ask", help="ask one question and print the answer as it comes")
+    parser = options.command(
+        commands,
+        "ask",
+        "ask one question and print the answer as it comes",
+        "It asks the server that runs, or one of its own. Calls of tools are printed, not made.",
+        'sfbridge ask "What is 6*7?" --tools tools.json',
+    )
     parser.add_argument("question", help="the question; - reads it from standard input")
     parser.add_argument("--model", default="", help="who answers (the default model)")
     parser.add_argument(
-        "--tools", type=Path, metavar="FILE", help="a JSON file of tools, in either API's form"
+        "--tools",
+        type=Path,
+        metavar="FILE",
+        help="a JSON file with a list of tools, as any of the APIs takes them",
     )
     options.add(parser)
     parser.set_defaults(run=ask)
@@ -34,6 +44,8 @@ def declare(commands: options.Commands) -> None:
 
 def ask(arguments: argparse.Namespace) -> int:
     question = sys.stdin.read() if arguments.question == "-" else arguments.question
+    # what a locale without UTF-8 could not read
+    question = os.fsencode(question).decode("utf-8", "replace")
     tools = _tools(arguments.tools) if arguments.tools else []
     config = options.configuration(arguments)
     quiet_log(config)
@@ -57,21 +69,23 @@ async def _answer(config: Config, question: str, wanted: str, tools: list[Any]) 
 async def _print_as_it_comes(client: Client, body: dict[str, Any], model: str) -> None:
     began, first, usage = time.monotonic(), 0.0, None
     text, reason = "", ""
-    async for chunk in client.chat(body):
-        first = first or time.monotonic()
-        usage = chunk.usage or usage
-        for choice in chunk.choices or ():
-            reason = choice.finish_reason or reason
-        said, calls = _said(chunk)
-        text += said
-        print(said, end="", flush=True)
-        for call in calls:
-            if text and not text.endswith("\n"):
-                print()
-            text = "\n"
-            print(_shown(call), flush=True)
-    if text and not text.endswith("\n"):
-        print()
+    try:
+        async for chunk in client.chat(body):
+            first = first or time.monotonic()
+            usage = chunk.usage or usage
+            for choice in chunk.choices or ():
+                reason = choice.finish_reason or reason
+            said, calls = _said(chunk)
+            text += said
+            print(said, end="", flush=True)
+            for call in calls:
+                if text and not text.endswith("\n"):
+                    print()
+                text = "\n"
+                print(_shown(call), flush=True)
+    finally:
+        if text and not text.endswith("\n"):
+            print(flush=True)
     if reason == "length":
         raise Unanswered("the answer was cut at the output limit")
     if sys.stderr.isatty():
@@ -97,10 +111,12 @@ def _summary(model: str, usage: Tokens | None, first: float, whole: float) -> st
 
 
 def _tools(path: Path) -> list[Any]:
-    """The tools of a file: a list, or an object with `tools`; Anthropic's form is put into OpenAI's."""
+    """The tools of a file: a list, or an object with `tools`; every form is put into that of OpenAI's chat."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"--tools {path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"--tools {path}: not JSON: {error}") from None
     listed = found.get("tools") if isinstance(found, dict) else found
     if not isinstance(listed, list) or not all(isinstance(tool, dict) for tool in listed):
@@ -109,7 +125,9 @@ def _tools(path: Path) -> list[Any]:
 
 
 def _as_openai(tool: dict[str, Any]) -> dict[str, Any]:
-    if "input_schema" not in tool:
+    """Anthropic's tools have an `input_schema`, those of the Responses API stand bare."""
+    if "function" in tool or "name" not in tool:
         return tool
-    words = {name: tool[name] for name in ("name", "description") if name in tool}
-    return {"type": "function", "function": {**words, "parameters": tool["input_schema"]}}
+    words = {name: tool[name] for name in ("name", "description", "strict") if name in tool}
+    schema = tool.get("input_schema", tool.get("parameters"))
+    return {"type": "function", "function": {**words, "parameters": schema}}

@@ -17,8 +17,12 @@ from .terminal import wrapped
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser(
-        "check", help="look for what is wrong, and say what to do about it"
+    parser = options.command(
+        commands,
+        "check",
+        "look for what is wrong, and say what to do about it",
+        "Configuration, files, ports, clocks, upstreams, models, programs: each line is ok, a warning or a fail, and "
+        "one fail makes the exit code 1.",
     )
     parser.add_argument(
         "--offline", action="store_true", help="do not ask the models, which may cost something"

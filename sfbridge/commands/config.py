@@ -29,11 +29,16 @@ class Value(NamedTuple):
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser(
-        "config", help="show the configuration in effect, or write a first one"
+    parser = options.command(
+        commands, "config", "show the configuration in effect, or write a first one"
     )
     inner = parser.add_subparsers(metavar="action", title="actions", required=True)
-    showing = inner.add_parser("show", help="every key with its value and where it was set")
+    showing = options.command(
+        inner,
+        "show",
+        "show every key with its value and where it was set",
+        "Secrets are hidden.",
+    )
     showing.add_argument("--changed", action="store_true", help="leave out what is at its default")
     options.add(showing)
     showing.set_defaults(run=show)

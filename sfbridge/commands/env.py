@@ -18,8 +18,14 @@ from .setup import Order
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser("env", help="print what a program must be told, to copy")
-    parser.add_argument("program", choices=("claude", "n8n", "openai"))
+    parser = options.command(
+        commands,
+        "env",
+        "print what a program must be told, to copy",
+        "For claude and openai as lines that a shell reads, for n8n as fields to fill in.",
+        'eval "$(sfbridge env claude --model gpt-4o)"',
+    )
+    parser.add_argument("program", choices=("claude", "n8n", "openai"), help="whose settings")
     parser.add_argument("--model", default="", help="which model it shall use (the default model)")
     options.add(parser)
     parser.set_defaults(run=env)

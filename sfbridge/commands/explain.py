@@ -18,7 +18,13 @@ class _Told(Struct, frozen=True):
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser("explain", help="tell in words what became of a request")
+    parser = options.command(
+        commands,
+        "explain",
+        "tell in words what became of a request",
+        "The server remembers its last turns (journal.keep), until it ends.",
+        "sfbridge explain req_0123456789abcdef01234567",
+    )
     parser.add_argument("request_id", help="the x-request-id of its answer")
     options.add(parser)
     parser.set_defaults(run=explain)

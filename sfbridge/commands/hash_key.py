@@ -14,8 +14,12 @@ from .terminal import ask_secret
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser(
-        "hash-key", help="make the secret_hash of an API key, for [keys] in config.toml"
+    parser = options.command(
+        commands,
+        "hash-key",
+        "make the secret_hash of an API key, for [keys] in config.toml",
+        "The key is typed unseen, or read from standard input.",
+        "sfbridge hash-key --new",
     )
     parser.add_argument("--new", action="store_true", help="make a new key, too, and print it")
     parser.set_defaults(run=hash_key)

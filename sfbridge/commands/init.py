@@ -45,7 +45,13 @@ class Upstream(NamedTuple):
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser("init", help="ask a few questions and write a first file")
+    parser = options.command(
+        commands,
+        "init",
+        "ask a few questions and write a first file",
+        "It writes --config FILE (config.toml), readable for you only, and tries it. With --upstream nothing is asked.",
+        "sfbridge config init --config ~/.config/sfbridge/config.toml",
+    )
     parser.add_argument(
         "--upstream", choices=tuple(one.word for one in _UPSTREAMS), help="ask nothing; use this"
     )

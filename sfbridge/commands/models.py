@@ -13,7 +13,12 @@ from .terminal import table
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser("models", help="list every model that can be asked for")
+    parser = options.command(
+        commands,
+        "models",
+        "list every model that can be asked for",
+        "With window, longest answer and upstream, where they are known.",
+    )
     options.add(parser)
     parser.set_defaults(run=models)
 

@@ -45,10 +45,25 @@ def leaves(table: dict[str, Any], path: str = "") -> Iterator[str]:
             yield inner
 
 
+# Those of the options below that stand before a command and take the next word.
+WITH_VALUES: Final = ("--config", "--host", "--port", "--set")
+
+
+def command(
+    commands: Commands, name: str, does: str, detail: str = "", example: str = ""
+) -> argparse.ArgumentParser:
+    """A command whose help says what it does in a line, then in detail, then by example."""
+    described = f"{does[0].upper()}{does[1:]}.{' ' if detail else ''}{detail}"
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=does, description=described, epilog=f"example: {example}" if example else None
+    )
+    return parser
+
+
 def add(parser: argparse.ArgumentParser, *, default: bool = False) -> None:
-    """The same options before and after a command; only the first set has defaults, so neither undoes the other."""
+    """The same options before and after a command: of --config, --host and --port the later one counts, --set adds up.
+    Only the first set has defaults, so that the second does not undo what was given."""
     empty: Any = None if default else argparse.SUPPRESS
-    many: Any = [] if default else argparse.SUPPRESS
     parser.add_argument(
         "--config",
         type=Path,
@@ -56,14 +71,17 @@ def add(parser: argparse.ArgumentParser, *, default: bool = False) -> None:
         metavar="FILE",
         help="the file to read (config.toml if it is here)",
     )
-    parser.add_argument("--host", default=empty, help="address to listen on (server.host)")
-    parser.add_argument("--port", default=empty, help="port to listen on (server.port)")
+    parser.add_argument(
+        "--host", default=empty, help="address of the server, to listen on or to ask (server.host)"
+    )
+    parser.add_argument("--port", default=empty, help="its port (server.port)")
     parser.add_argument(
         "--set",
+        dest="set_first" if default else "set",
         action="append",
-        default=many,
+        default=[],
         metavar="SECTION.KEY=VALUE",
-        help="set any key of the file",
+        help="set any key of the file, as often as needed",
     )
 
 
@@ -71,7 +89,8 @@ def origins(arguments: argparse.Namespace) -> Origins:
     path = arguments.config
     if path is None and FILE.is_file():
         path = FILE
-    return Origins(path, (*arguments.set, *_named(arguments)))
+    after = getattr(arguments, "set", ())
+    return Origins(path, (*arguments.set_first, *after, *_named(arguments)))
 
 
 def configuration(arguments: argparse.Namespace) -> Config:

@@ -31,15 +31,18 @@ _NO_FILE: Final = "there is no config.toml in this folder, so the built-in sandb
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser(
+    parser = options.command(
+        commands,
         "run",
-        help="start Claude Code, Codex or opencode with everything they must be told",
-        epilog="What stands behind -- goes to the program: sfbridge run claude -- -p 'Say hello.'",
+        "start Claude Code, Codex or opencode with everything they must be told",
+        "With the server that runs, or one of its own that ends with the program. What stands behind -- goes to the "
+        "program, whose exit code is passed on.",
+        "sfbridge run claude --model gpt-4o -- -p 'Say hello.'",
     )
-    parser.add_argument("program", choices=tuple(programs.PROGRAMS))
+    parser.add_argument("program", choices=tuple(programs.PROGRAMS), help="what to start")
     parser.add_argument("--model", default="", help="which model it shall use (the default model)")
     options.add(parser)
-    parser.set_defaults(run=run, takes_rest=True)
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -32,7 +32,13 @@ _UNLISTENABLE: Final = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser("serve", help="run the server (what happens without a command)")
+    parser = options.command(
+        commands,
+        "serve",
+        "run the server (what happens without a command)",
+        "SIGHUP reloads the configuration without losing a request; Ctrl-C ends the server in order, a second one at "
+        "once.",
+    )
     options.add(parser)
     parser.set_defaults(run=serve)
 

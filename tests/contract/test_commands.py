@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -48,7 +49,8 @@ async def test_each_command_explains_itself(tmp_path: Path, command: str) -> Non
     [
         (("no-such",), 2, "invalid choice"),
         (("ask",), 2, "question"),
-        (("models", "--", "-p"), 2, "--"),
+        (("models", "--", "-p"), 2, "-p"),
+        (("sandbox", "--port", "99999"), 1, "--port: 99999 is not a port number"),
         (("run", "vim"), 2, "vim"),
         (("models", "--config", "none.toml"), 1, "none.toml: there is no such file"),
         (("check", "--set", "server.prot=1"), 1, "server.prot: there is no such key"),
@@ -65,6 +67,48 @@ async def test_what_is_wrong_is_one_line(
     assert told in found.err
     if code == 1:
         assert found.err.count("\n") == 1
+
+
+async def test_options_before_and_after_a_command_add_up(tmp_path: Path) -> None:
+    """--set counts wherever it stands; of options that take one value the later one does."""
+    configured(tmp_path)
+    before = ("--set", "server.max_body=5000", "--port", "1", "config", "show", "--changed")
+    found = await run(*before, "--set", "models.default=gpt-4o", "--port", "2", home=tmp_path)
+    shown = " ".join(found.out.split())
+    assert "max_body = 5000 # --set server.max_body" in shown
+    assert 'default = "gpt-4o" # --set models.default' in shown
+    assert "port = 2 #" in shown
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+@pytest.mark.parametrize("words", ["ask -", "config init", "hash-key", "check --offline", "models"])
+async def test_closed_streams_are_no_reason_to_break(
+    tmp_path: Path, words: str, closed: str
+) -> None:
+    """A command that is started without one of the three streams does what it can without it, and says so."""
+    configured(tmp_path)
+    port = f"--set sandbox.port=0 --port {free_port()}" if "hash-key" not in words else ""
+    line = f"{shlex.join(MODULE)} {words} {port} {closed}"
+    found = await run(entry=("bash", "-c", line), home=tmp_path)
+    assert found.code in (0, 1, 130)
+    assert "Exception" not in found.err
+
+
+async def test_any_locale_will_do(tmp_path: Path) -> None:
+    """Where the locale has no UTF-8, questions are read as they were typed, and answers are spelt out."""
+    configured(tmp_path)
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    found = await run("ask", "say \u00e4", home=tmp_path, env=env)
+    assert (found.code, found.out) == (0, "Echo: say \\xe4\n")
+    found = await run("config", "init", "--config", "c.toml", home=tmp_path, env=env)
+    assert (found.code, "Traceback" in found.err) == (130, False)
+
+
+async def test_a_question_may_begin_with_a_dash(tmp_path: Path) -> None:
+    """What stands behind -- is the question, whatever it looks like."""
+    configured(tmp_path)
+    found = await run("ask", "--", "--what", home=tmp_path)
+    assert (found.code, found.out) == (0, "Echo: --what\n")
 
 
 async def test_an_interrupted_command_leaves_quietly(tmp_path: Path) -> None:
@@ -92,11 +136,11 @@ async def test_ask_prints_the_answer(tmp_path: Path) -> None:
     assert (found.code, found.out) == (0, "Hello! This is the sandbox org speaking.\n")
 
 
-@pytest.mark.parametrize("form", ["openai", "anthropic", "object"])
+@pytest.mark.parametrize("form", ["openai", "anthropic", "responses", "object"])
 async def test_ask_shows_calls(tmp_path: Path, form: str) -> None:
     """Tools of a file are offered, in either API's form, and a call is printed with its arguments."""
     configured(tmp_path)
-    wire = "anthropic" if form == "anthropic" else "openai"
+    wire = form if form in ("anthropic", "responses") else "openai"
     tools: Any = body_of(wire, "m", tools=True)["tools"]
     (tmp_path / "tools.json").write_text(
         json.dumps({"tools": tools} if form == "object" else tools)
