@@ -35,7 +35,7 @@ class Asking:
         seconds = delay(attempt, error, self._jitter())
         if seconds is None:
             raise error
-        _log.info("%s: %s, trying again in %.2f s", exchange.id, error.kind, seconds)
+        _log.info("%s: %s Trying again in %.2f s", exchange.id, error.message, seconds)
         exchange.retries += 1
         self._counters.one("retries")
         await self._clock.sleep(seconds)

@@ -67,7 +67,7 @@ class _Standing(Struct, frozen=True):
 
 
 # Of a configuration that has hashes only, a command knows no key.
-_NO_KEY: Final = " Give this command one: SFBRIDGE_KEYS__ME=<key>, or --set keys.me=<key>."
+_NO_KEY: Final = " Give this command one: SFBRIDGE_KEYS__ME=<key> before it."
 _JSON: Final = {"Content-Type": "application/json"}
 
 

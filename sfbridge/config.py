@@ -234,7 +234,9 @@ def overlays(
     for item in sets:
         dotted, found, value = item.partition("=")
         if not found or "." not in dotted:
-            raise ConfigError(f"--set {item}: write it as section.key=value")
+            # what stands behind the first word may be a secret
+            word = re.split(r"[=:\s]", item)[0]
+            raise ConfigError(f"--set {word}…: write it as section.key=value")
         yield dotted.strip().split("."), value, f"--set {dotted}"
 
 

@@ -110,8 +110,8 @@ class Correcting:
             return
         raise GatewayError(
             "upstream_failed",
-            "The model's answer was not usable, also after it was asked again: "
-            + "; ".join(p for fault in outcome.faults for p in fault.problems)[:500],
+            "The model's answer was not usable, also after it was asked again.",
+            said="; ".join(p for fault in outcome.faults for p in fault.problems)[:500],
             code="model_fault",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -13,7 +14,7 @@ from .core.errors import GatewayError
 from .core.receipt import Contents, Glimpse, Receipt
 from .core.request import ChatRequest, Shape, Tool, ToolResult, text_of
 from .core.stream import Activity, Usage
-from .emulation import Dressed, Fault, PlannedCall
+from .emulation import Dressed, Fault, PlannedCall, without_values
 from .emulation.turn import Turn
 from .policy.estimate import estimate, estimate_text, family_of
 from .policy.fitting import Fitted
@@ -103,9 +104,9 @@ class Plan(Struct, frozen=True, kw_only=True):
 class Exchange:
     """One request and what became of it; written by the gateway, read by the server for headers and receipt."""
 
-    def __init__(self, request_id: str, clock: Clock) -> None:
+    def __init__(self, request_id: str, clock: Clock, hidden: Callable[[str], str] = str) -> None:
         self.id = request_id
-        self.trace = Trace(partial(self.mark, "connected"))
+        self.trace = Trace(partial(self.mark, "connected"), hidden)
         self.at = clock.wall()
         self.retries = 0
         self.attempts = 0
@@ -300,7 +301,7 @@ class Exchange:
             prefix_broke=plan.broke if plan else "",
             faults=tuple(
                 [
-                    f"{fault.name or 'answer'}: {problem}"[:300]
+                    f"{fault.name or 'answer'}: {without_values(problem)}"[:300]
                     for fault in self.faults
                     for problem in fault.problems
                 ]
@@ -331,4 +332,5 @@ class Exchange:
             asked=last[-_MOST_CONTENT:],
             answered="".join(self.answered)[:_MOST_CONTENT],
             calls=tuple(f"{c.name}({c.arguments[:_MOST_CONTENT]})" for c in self.calls),
+            error=self.error.told if self.error else "",
         )

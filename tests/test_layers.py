@@ -16,7 +16,8 @@ ALLOWED = {
     "core": set(),
     "formats": set(),
     "config": set(),
-    "log": {"policy"},
+    "hiding": set(),
+    "log": {"hiding", "policy"},
     "secrecy": {"config"},
     "wire": {"core", "formats"},
     "emulation": {"core"},
@@ -37,12 +38,13 @@ ALLOWED = {
     "sandbox": {"core", "formats"},
     "server": {
         "core", "formats", "config", "log", "wire", "emulation", "policy", "state", "upstream",
-        "asking", "embedding", "exchange", "gateway", "planning", "roster", "sandbox", "secrecy",
+        "asking", "embedding", "exchange", "gateway", "hiding", "planning", "roster", "sandbox", "secrecy",
     },
     "client": {"config", "formats"},
     # a command opens a server where none runs, and looks behind its doors: to the house it is one more front
     "commands": {
-        "client", "config", "core", "formats", "gateway", "log", "policy", "sandbox", "secrecy", "server", "state",
+        "client", "config", "core", "formats", "gateway", "hiding", "log", "policy", "sandbox", "secrecy", "server",
+        "state",
         "upstream",
     },
     "cli": {"client", "commands", "config", "core"},

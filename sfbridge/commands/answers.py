@@ -74,7 +74,7 @@ async def _opened(
     try:
         can = await upstream.capabilities(card.target)
     except GatewayError as error:
-        yield Finding("fail", subject, error.message, f"correct its keys under [upstream.{name}]")
+        yield Finding("fail", subject, error.told, f"correct its keys under [upstream.{name}]")
         return
     health = await _health(upstream)
     yield _told(subject, health)

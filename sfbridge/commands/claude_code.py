@@ -155,7 +155,7 @@ def _settings_of(arguments: Sequence[str]) -> tuple[dict[str, Any], tuple[str, .
         found = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"--settings of Claude Code: {given[:80]!r} cannot be read ({error})"
+            f"--settings of Claude Code: it cannot be read ({type(error).__name__})"
         ) from None
     if not isinstance(found, dict):
         raise ConfigError("--settings of Claude Code: it must be a JSON object")

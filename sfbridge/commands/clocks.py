@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs
 
 from sfbridge.config import Config
+from sfbridge.secrecy import without_login
 
 from .findings import Doing, Finding
 
@@ -21,7 +22,7 @@ _HEAD_TIMEOUT: Final = ClientTimeout(total=10)
 async def clocks(config: Config) -> AsyncIterator[Finding | Doing]:
     """A finding for every address of the configuration."""
     async with ClientSession() as http:
-        for address in dict.fromkeys(_addresses(config)):
+        for address in dict.fromkeys(map(without_login, _addresses(config))):
             yield Doing(f"asking {address} for its time")
             yield await _clock(http, address)
 

@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 from msgspec import Struct, to_builtins
 
 from sfbridge.config import Config
-from sfbridge.secrecy import is_secret
+from sfbridge.secrecy import shown
 from sfbridge.upstream import kind_of
 
 from . import init, options
 from .terminal import table
 from .toml import key, written
-
-_HIDDEN = "[hidden]"
 
 
 class Value(NamedTuple):
@@ -72,8 +70,8 @@ def values(config: Config, origins: dict[str, str]) -> Iterator[Value]:
                     yield from _section(f"upstream.{name}", whole, origins)
             case "route":
                 if found:
-                    shown = written(to_builtins(found))
-                    yield Value("route", "route", shown, origins.get("route", ""))
+                    told = written(to_builtins(found))
+                    yield Value("route", "route", told, origins.get("route", ""))
             case "keys":
                 # a key that stands nowhere else stands in the file of keys
                 rest = config.server.keys_file
@@ -87,21 +85,13 @@ def _section(
 ) -> Iterator[Value]:
     """The keys of one section; `rest` is where those were set whose origin is not known."""
     for name, value in keys.items():
-        hides = (section == "keys" and isinstance(value, str)) or is_secret(name)
-        shown = written(_HIDDEN if hides and value else _masked(value))
+        # under [keys], what stands alone is the secret
+        told = written(
+            shown("key" if section == "keys" and isinstance(value, str) else name, value)
+        )
         path = f"{section}.{name}.".lower()
         set_at = (origins[at] for at in origins if f"{at.lower()}.".startswith(path))
-        yield Value(section, key(name), shown, next(set_at, rest))
-
-
-def _masked(value: Any) -> Any:
-    """A value without the secrets of tables within it."""
-    if isinstance(value, dict):
-        return {
-            name: _HIDDEN if is_secret(name) and inner else _masked(inner)
-            for name, inner in value.items()
-        }
-    return [_masked(inner) for inner in value] if isinstance(value, list | tuple) else value
+        yield Value(section, key(name), told, next(set_at, rest))
 
 
 def _defaults(given: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from sfbridge.client import Model, address, first_key
 from sfbridge.config import Config, is_loopback
+from sfbridge.secrecy import without_login
 
 from . import claude_code
 from .findings import Finding
@@ -35,7 +36,7 @@ def _claude(config: Config) -> Iterator[Finding]:
         yield Finding("ok", name, "is installed; sfbridge run claude starts it with its settings")
     leads = os.environ.get(claude_code.BASE_URL, "")
     if leads and not leads.startswith(base):
-        told = f"{claude_code.BASE_URL} leads to {leads} in this shell, not to {base}/anthropic"
+        told = f"{claude_code.BASE_URL} leads to {without_login(leads)} in this shell, not to {base}/anthropic"
         advice = "sfbridge run claude sets what it needs; sfbridge env claude prints it"
         yield Finding("warning", name, told, advice)
     order = Order(base, first_key(config), Model(id=""), environ=os.environ, folder=Path.cwd())

@@ -16,6 +16,7 @@ from sfbridge import log
 from sfbridge.client import Client, Unanswered, address, first_key
 from sfbridge.config import Config
 from sfbridge.gateway import Gateway
+from sfbridge.hiding import Secrets
 from sfbridge.secrecy import secrets_of
 
 # The name of the key of a server of our own.
@@ -76,6 +77,6 @@ async def private(config: Config) -> AsyncIterator[tuple[Gateway, Client]]:
 
 def quiet_log(config: Config) -> None:
     """While a command speaks, the log speaks of trouble only."""
-    log.configure("warning", secrets_of(config), "text")
+    log.configure("warning", Secrets(secrets_of(config)), "text")
     # what the client is told anyway
     logging.getLogger("sfbridge.server").setLevel(logging.ERROR)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from sfbridge import log
 from sfbridge.client import address
 from sfbridge.config import Config, ConfigError, state_file
+from sfbridge.hiding import Secrets
 from sfbridge.secrecy import secrets_of
 
 from . import options, programs
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = origins.load()
     sandboxed = origins.path is None and config.upstream == Config().upstream
     # a program that draws on the terminal must not be written over
-    with log.to_file(state_file(LOG), config.log.level, secrets_of(config)):
+    with log.to_file(state_file(LOG), config.log.level, Secrets(secrets_of(config))):
         work = _run(
             config,
             program,

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from sfbridge import log
 from sfbridge.config import MOST_PORT, ConfigError, load, section
+from sfbridge.hiding import Secrets
 
 from . import options
 
@@ -38,7 +39,7 @@ def declare(commands: options.Commands) -> None:
 def serve_sandbox(arguments: argparse.Namespace) -> int:
     from sfbridge.sandbox import SandboxSettings, ScenarioError, create_org
 
-    log.configure("info", [])
+    log.configure("info", Secrets())
     host, port = arguments.host or "127.0.0.1", str(arguments.port or 8001)
     if not port.isdecimal() or int(port) > MOST_PORT:
         raise ConfigError(f"--port: {port} is not a port number")

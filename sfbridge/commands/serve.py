@@ -19,6 +19,7 @@ from aiohttp import web
 from sfbridge import __version__, log
 from sfbridge.client import address
 from sfbridge.config import Config, ConfigError
+from sfbridge.hiding import Secrets
 from sfbridge.secrecy import secrets_of
 from sfbridge.state.keeper import Keeper
 
@@ -48,9 +49,11 @@ def serve(arguments: argparse.Namespace) -> int:
 
     origins = options.origins(arguments)
     config = origins.load()
-    log.configure(config.log.level, secrets_of(config), config.log.format)
+    secrets = Secrets(secrets_of(config))
+    log.configure(config.log.level, secrets, config.log.format)
     _log.info("%s; opening %s", _source(origins), ", ".join(config.upstream))
-    _run(create_app(config, reread=origins.load), config, Notify.from_environ(os.environ))
+    app = create_app(config, reread=origins.load, secrets=secrets)
+    _run(app, config, Notify.from_environ(os.environ))
     return 0
 
 

@@ -29,7 +29,10 @@ class GatewayError(Exception):
     """A failure that a client may be told about.
 
     kind         the closed set above
-    message      public; says what is wrong and, where we know, what to do. Never holds secrets.
+    message      our own words: what is wrong and, where we know, what to do. Never holds secrets, nor words of an
+                 upstream, which may quote what was said to it; so this much may be told to everybody.
+    said         the upstream's words, made fit to be shown: for the client that asked, and nobody else
+    remedy       our own words again, told after the upstream's
     param        path into the request, in the client's own words
     code         a stable word for programs ("model_not_found")
     retry_after  seconds
@@ -44,6 +47,8 @@ class GatewayError(Exception):
         kind: ErrorKind,
         message: str,
         *,
+        said: str = "",
+        remedy: str = "",
         param: str | None = None,
         code: str | None = None,
         retry_after: float | None = None,
@@ -55,7 +60,10 @@ class GatewayError(Exception):
     ) -> None:
         super().__init__(message)
         self.kind: ErrorKind = kind
-        self.message = message
+        self.message = f"{message} {remedy}" if remedy else message
+        self.said = said
+        self._says = message
+        self._remedy = remedy
         self.param = param
         self.code = code
         self.retry_after = retry_after
@@ -64,6 +72,14 @@ class GatewayError(Exception):
         self.counted = counted
         self.upstream = upstream
         self.detail = detail
+
+    @property
+    def told(self) -> str:
+        """What the client is told: our words, the upstream's in their midst."""
+        if not self.said:
+            return self.message
+        whole = f"{self._says.rstrip('.')}: {self.said.rstrip('.')}."
+        return f"{whole} {self._remedy}" if self._remedy else whole
 
     def __repr__(self) -> str:
         return f"GatewayError({self.kind!r}, {self.message!r})"

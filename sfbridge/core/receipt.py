@@ -8,11 +8,13 @@ from msgspec import Struct
 
 
 class Contents(Struct, frozen=True, kw_only=True):
-    """What was said, kept only where the configuration allows it; cut to some thousand characters each."""
+    """What was said, kept only where the configuration allows it; cut to some thousand characters each. `error` is
+    what the client was told of a failure, in the upstream's words."""
 
     asked: str = ""
     answered: str = ""
     calls: tuple[str, ...] = ()
+    error: str = ""
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):

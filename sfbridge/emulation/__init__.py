@@ -12,6 +12,7 @@ from .salvage import DIALECTS
 from .scanner import Reader
 from .shape import ask_shape, check_shape, shape_correction
 from .stops import StopCutter
+from .words import without_values
 
 # The corrections of a call that are counted as its repair, by the names that a verdict's notes use.
 REPAIRS: Final = frozenset(
@@ -57,4 +58,5 @@ __all__ = [
     "dress",
     "dropped_line",
     "shape_correction",
+    "without_values",
 ]

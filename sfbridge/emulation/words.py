@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from itertools import islice
@@ -32,6 +33,10 @@ _BOUNDS: Final = {
     "maxProperties": "at most {} entries",
     "pattern": "text that matches {}",
 }
+# As `shown` writes them.
+_WRITTEN: Final = re.compile(
+    r'(got |the key |)(?:(?<=got |key )(text) "(?:[^"\\]|\\.)*"|(?:the |(?<=got ))number [^\s;)]+)'
+)
 _PLAIN: Final = {
     "uniqueItems": "the items must differ from each other",
     "contains": "no item is as demanded",
@@ -90,7 +95,7 @@ def shown(value: Any) -> str:
     match value:
         case str():
             text = write(value)
-            return f"text {text}" if len(text) <= _MAX_SHOWN else f"text {text[:_MAX_SHOWN]}…"
+            return f"text {text}" if len(text) <= _MAX_SHOWN else f'text {text[:_MAX_SHOWN]}…"'
         case dict():
             return "an object"
         case list():
@@ -101,6 +106,11 @@ def shown(value: Any) -> str:
             return f"number {value}"
         case _:
             return str(value)
+
+
+def without_values(problem: str) -> str:
+    """A problem without the texts and numbers that the model wrote, for those who must not read them."""
+    return _WRITTEN.sub(lambda found: f"{found[1]}{found[2] or 'a number'}", problem)
 
 
 def names(given: Iterable[str]) -> str:

@@ -121,12 +121,14 @@ def _end(r: Receipt) -> str:
         case "left":
             return "The client left before the answer was whole; the upstream call was cancelled."
         case "failed":
-            return f"It failed ({r.error_kind}): {r.error}"
+            kept = r.contents is not None and r.contents.error
+            return f"It failed ({r.error_kind}): {kept or r.error}"
 
 
 def _tokens(r: Receipt) -> str:
     if r.input is None and r.output is None:
-        return f"The prompt was estimated at {r.prompt_estimate} tokens."
+        estimate = r.prompt_estimate
+        return f"The prompt was estimated at {estimate} tokens." if estimate else ""
     source = "estimated" if r.estimated else "reported by the upstream"
     cached = f", {r.cache_read} more from its cache" if r.cache_read else ""
     return f"Tokens: {r.input} in{cached}, {r.output} out ({source}; estimated before: {r.prompt_estimate} in)."

@@ -21,12 +21,18 @@ HIDDEN: Final = "[content]"
 LEAST: Final = 12
 # Any quotation holds a piece of this length that begins at a multiple of it.
 _STEP: Final = LEAST // 2
+# What is searched: our own words quote names and short values, not the middle of a book; a second's search would hold up
+# everybody else.
+_MOST_END: Final = 32 * 1024
+_MOST_SEARCHED: Final = 1024 * 1024
 
 
 def without_quotes(text: str, said: Iterable[str]) -> str:
     """The text with every run of at least 12 characters that also stands in `said` replaced by a mark."""
-    source = "\0".join(one for one in said if len(one) >= LEAST)
-    if not source or len(text) < LEAST:
+    if len(text) < LEAST:
+        return text
+    source = "\0".join(_ends(one) for one in said if len(one) >= LEAST)[:_MOST_SEARCHED]
+    if not source:
         return text
     pieces = {source[at : at + _STEP] for at in range(0, len(source), _STEP)}
     near = {at for at in range(len(text)) if text[at : at + _STEP] in pieces}
@@ -40,6 +46,10 @@ def without_quotes(text: str, said: Iterable[str]) -> str:
         else:
             at += 1
     return "".join(out) + text[kept:]
+
+
+def _ends(text: str) -> str:
+    return text if len(text) <= 2 * _MOST_END else f"{text[:_MOST_END]}\0{text[-_MOST_END:]}"
 
 
 def _end(text: str, at: int, source: str) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -12,6 +12,8 @@ from typing import Final
 from aiohttp import web
 
 from sfbridge.config import Config, Sessions
+from sfbridge.hiding import Secrets
+from sfbridge.secrecy import secrets_of
 from sfbridge.state.clock import Clock, SystemClock
 from sfbridge.state.contexts import Contexts
 from sfbridge.state.counters import Counters
@@ -45,6 +47,7 @@ from .keys import (
     QUOTAS,
     RELOADING,
     RUNNING,
+    SECRETS,
     STATISTICS,
     VISITORS,
 )
@@ -62,11 +65,16 @@ _COMPARING: Final = Passage(in_flight=1, queue=32, queue_seconds=10)
 
 
 def create_app(
-    config: Config, *, clock: Clock | None = None, reread: Callable[[], Config] | None = None
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    reread: Callable[[], Config] | None = None,
+    secrets: Secrets | None = None,
 ) -> web.Application:
     """The whole server. Raises ConfigError, here or at start-up, for a configuration that cannot work.
 
-    reread  reads the configuration anew, for a reload; None: what was given stays
+    reread   reads the configuration anew, for a reload; None: what was given stays
+    secrets  shared with the log, so that neither shows what only the other knows
     """
     key_ring(config)
     app = web.Application(middlewares=[hall], client_max_size=config.server.max_body)
@@ -78,7 +86,9 @@ def create_app(
     app[QUOTAS] = Quotas(app[CLOCK].now)
     app[COMPARING] = Gate("the key check", app[CLOCK], _COMPARING)
     app[STATISTICS] = Statistics(app[CLOCK])
-    app[IDS] = random.Random(secrets.token_bytes(32))
+    app[IDS] = random.Random(os.urandom(32))
+    app[SECRETS] = secrets or Secrets()
+    app[SECRETS].learn(secrets_of(config))
     app.add_routes(
         [
             *pages.routes(),
@@ -127,6 +137,7 @@ async def _open(
         learned=Learned(),
         shared=Shared(),
         bells=Bells(),
+        secrets=app[SECRETS],
     )
     embedded = Embedded(stack)
     database = Database(config.sessions.file(), MIGRATIONS, clock.now)
@@ -138,7 +149,7 @@ async def _open(
     app[GENERATIONS] = generations
     app[METRICS] = Metrics(app[STATISTICS], app[RUNNING], lasting)
     keeper.spawn("sessions", app[CONVERSATIONS].sweep())
-    app[RELOADING] = Reloading(generations, embedded, reread)
+    app[RELOADING] = Reloading(generations, embedded, reread, app[SECRETS], app[JOURNAL])
 
 
 def _conversations(app: web.Application, database: Database, given: Sessions) -> Conversations:

@@ -108,7 +108,8 @@ def story(request: web.Request, turn: str) -> Story | None:
     receipt = request.app[JOURNAL].turn(turn)
     if receipt is None:
         return None
-    return Story(turn=shown(request, receipt), story=explain(receipt).splitlines())
+    found = shown(request, receipt)
+    return Story(turn=found, story=explain(found).splitlines())
 
 
 def _since(newest_first: list[Receipt], told: str) -> tuple[TurnLine, ...]:

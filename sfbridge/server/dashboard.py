@@ -20,7 +20,7 @@ from sfbridge.config import clients
 from sfbridge.core.errors import GatewayError
 
 from .board import look, story
-from .hall import DASHBOARD, JSON_TYPE, is_near, name_of, read_json
+from .hall import JSON_TYPE, is_near, name_of, read_json
 from .keys import (
     CLOCK,
     DRAINING,
@@ -32,6 +32,7 @@ from .keys import (
     VISITORS,
     WIRE,
 )
+from .paths import DASHBOARD
 
 COOKIE: Final = "sfbridge_dashboard"
 

@@ -31,10 +31,11 @@ from .keys import (
     IDS,
     KEY_ID,
     ORIGIN,
+    SECRETS,
     SESSION,
     WIRE,
 )
-from .paths import door_of
+from .paths import DASHBOARD, door_of
 from .telling import said, told
 from .wires import wire_of
 
@@ -47,8 +48,6 @@ JSON_TYPE: Final = "application/json; charset=utf-8"
 PROBES: Final = ("/", "/api/hello", "/anthropic", "/anthropic/", "/anthropic/api/hello")
 METRICS_PATH: Final = "/metrics"
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", *PROBES})
-# Browsers cannot send a key with a page; these doors have a rule of their own.
-DASHBOARD: Final = "/dashboard/"
 # A proxy's marks.
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "Via")
 _HTTP_KINDS: Final[dict[int, ErrorKind]] = {
@@ -63,7 +62,7 @@ _HTTP_KINDS: Final[dict[int, ErrorKind]] = {
 async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every answer leaves through here, with its headers; every failure in its door's envelope."""
     app = request.app
-    exchange = Exchange(f"req_{app[IDS].getrandbits(96):024x}", app[CLOCK])
+    exchange = Exchange(f"req_{app[IDS].getrandbits(96):024x}", app[CLOCK], app[SECRETS].hidden)
     wire = wire_of(request)
     request[EXCHANGE], request[WIRE] = exchange, wire
     request[GENERATION] = generation = app[GENERATIONS].now.enter()
@@ -127,7 +126,7 @@ def printable(text: str) -> str:
 def failed(request: web.Request, error: GatewayError) -> web.Response:
     """An error as a whole answer in the door's envelope."""
     exchange = request[EXCHANGE]
-    exchange.error = error
+    exchange.error = shown(request, error)
     status, body = request[WIRE].fault(error, exchange.id)
     response = web.Response(
         body=body,
@@ -137,6 +136,12 @@ def failed(request: web.Request, error: GatewayError) -> web.Response:
     if error.kind in ("authentication", "permission", "too_large"):
         response.force_close()
     return response
+
+
+def shown(request: web.Request, error: GatewayError) -> GatewayError:
+    """An error as its client may see it: an upstream may have quoted the key that it was sent."""
+    error.said = request.app[SECRETS].hidden(error.said)
+    return error
 
 
 def retry_headers(error: GatewayError) -> dict[str, str]:

@@ -10,6 +10,7 @@ from aiohttp import web
 from sfbridge.core.embedding import EmbeddingRequest
 from sfbridge.core.request import ChatRequest
 from sfbridge.exchange import Exchange
+from sfbridge.hiding import Secrets
 from sfbridge.state.clock import Clock
 from sfbridge.state.gates import Gate
 from sfbridge.state.journal import Journal
@@ -30,6 +31,7 @@ GENERATIONS: Final = web.AppKey("generations", Generations)
 RELOADING: Final = web.AppKey("reloading", Reloading)
 # names requests apart; no secret hangs on it, and asking the kernel each time costs 45 us here
 IDS: Final = web.AppKey("ids", Random)
+SECRETS: Final = web.AppKey("secrets", Secrets)
 JOURNAL: Final = web.AppKey("journal", Journal)
 QUOTAS: Final = web.AppKey("quotas", Quotas)
 # before slow comparisons of keys that were not seen before

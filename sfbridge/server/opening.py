@@ -20,6 +20,7 @@ from sfbridge.asking import Asking
 from sfbridge.config import Config, ConfigError, Http, Key, Models, clients, section
 from sfbridge.embedding import Embeddings
 from sfbridge.gateway import Gateway
+from sfbridge.hiding import Secrets
 from sfbridge.planning import Back, NativeCalls, Numbers, Planner
 from sfbridge.policy.limits import KeyRing, Permits
 from sfbridge.policy.pruning import Pruning
@@ -51,6 +52,7 @@ class Lasting(NamedTuple):
     learned: Learned
     shared: Shared
     bells: Bells
+    secrets: Secrets
 
 
 class Opened(NamedTuple):
@@ -201,6 +203,7 @@ async def _connected(
             sandbox=sandbox,
             changed=lasting.bells.ring,
             sleep=lasting.clock.sleep,
+            hide=lasting.secrets.learn_passing,
         )
         try:
             found = kind.connect(name, section(settings, kind.settings, path), resources)

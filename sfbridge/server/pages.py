@@ -119,7 +119,8 @@ async def turn(request: web.Request) -> web.Response:
             f"No turn {name!r} is remembered; the last {request[GENERATION].config.journal.keep} are (journal.keep).",
             code="turn_not_found",
         )
-    return body_of(_json.encode({"turn": shown(request, receipt), "explanation": explain(receipt)}))
+    found = shown(request, receipt)
+    return body_of(_json.encode({"turn": found, "explanation": explain(found)}))
 
 
 async def reload(request: web.Request) -> web.Response:

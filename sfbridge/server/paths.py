@@ -74,6 +74,10 @@ class NearlyRight(web.AbstractResource):
         raise RuntimeError("the last resort has no address")
 
 
+# Browsers cannot send a key with a page; these doors have a rule of their own.
+DASHBOARD: Final = "/dashboard/"
+
+
 def door_of(request: web.Request) -> str:
     """The path of the route that serves the request, whatever path it was asked by; "" where there is none."""
     resource = request.match_info.route.resource

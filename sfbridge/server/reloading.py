@@ -12,7 +12,9 @@ from msgspec.structs import asdict
 
 from sfbridge import log
 from sfbridge.config import Config, ConfigError
+from sfbridge.hiding import Secrets
 from sfbridge.secrecy import secrets_of
+from sfbridge.state.journal import Journal
 
 from .embedded import Embedded
 from .generation import Generations
@@ -46,11 +48,18 @@ class Reloading:
     """Replaces the present generation by one of a configuration read anew, one reload at a time."""
 
     def __init__(
-        self, generations: Generations, embedded: Embedded, reread: Callable[[], Config]
+        self,
+        generations: Generations,
+        embedded: Embedded,
+        reread: Callable[[], Config],
+        secrets: Secrets,
+        journal: Journal,
     ) -> None:
         self._generations = generations
         self._embedded = embedded
         self._reread = reread
+        self._secrets = secrets
+        self._journal = journal
         self._lock = asyncio.Lock()
 
     async def reload(self) -> Changed:
@@ -60,12 +69,14 @@ class Reloading:
             try:
                 fresh = self._reread()
                 # hidden before they are used; a refused configuration's secrets are secrets all the same
-                log.adjust(before.log.level, secrets_of(fresh))
+                self._secrets.learn(secrets_of(fresh))
                 await self._generations.replace(fresh, await self._embedded.url(fresh))
             except ConfigError as error:
                 _log.error("the configuration was not reloaded, the old one stays: %s", error)
                 raise
-        log.adjust(fresh.log.level, ())
+        log.adjust(fresh.log.level)
+        if not fresh.journal.contents:
+            self._journal.forget_contents()
         paths = tuple(differing(before, fresh))
         found = Changed(
             changed=tuple(path for path in paths if not _is_fixed(path)),

@@ -12,7 +12,7 @@ from sfbridge.exchange import Exchange
 from sfbridge.wire.base import Encoder, Wire
 
 from .event_stream import EventStream
-from .hall import answer_headers
+from .hall import answer_headers, shown
 from .keys import CLOCK, DRAINING, EXCHANGE, GENERATION
 from .padding import Padding, meant
 
@@ -65,7 +65,7 @@ async def streamed(
         except GatewayError as error:
             if not stream.committed:
                 raise
-            exchange.error = error
+            exchange.error = shown(request, error)
             return await stream.end(encoder.failure(error))
         finally:
             exchange.heartbeats = stream.heartbeats

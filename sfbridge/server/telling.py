@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -15,7 +15,8 @@ from sfbridge.emulation import REPAIRS
 from sfbridge.exchange import Exchange
 from sfbridge.policy.quoting import contents_of, without_quotes
 
-from .keys import ASKED, BODY, EXCHANGE, GENERATION, JOURNAL, RUNNING, STATISTICS, WIRE
+from .keys import ASKED, BODY, EXCHANGE, GENERATION, JOURNAL, KEY_ID, RUNNING, STATISTICS, WIRE
+from .paths import DASHBOARD, door_of
 
 _log = logging.getLogger("sfbridge.server")
 
@@ -67,8 +68,8 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
             yield f"(first words {self.first_ms} ms)"
         if self.attempts > 1:
             yield f"{self.attempts} attempts"
-        if self.client:
-            yield f"for {self.client}" + (f" [{self.key}]" if self.key else "")
+        yield f"for {self.client}" if self.client else ""
+        yield f"[{self.key}]" if self.key else ""
         if self.error_kind:
             yield f"- {self.error_kind}: {self.error} {self.detail}".rstrip()
             yield " ".join(self.upstream_ids)
@@ -82,7 +83,8 @@ def told(request: web.Request, *, status: int | None) -> None:
         _count(request, receipt)
         app[JOURNAL].add(receipt)
         app[RUNNING].end(exchange.id)
-    elif exchange.error is not None:
+    elif exchange.error is not None and not door_of(request).startswith(DASHBOARD):
+        # the dashboard asks whether it may look; that is nobody's request refused
         app[STATISTICS].refuse(request[WIRE].name, exchange.error.kind)
     failure = exchange.error
     faulty = failure is not None and (
@@ -108,7 +110,11 @@ def said(request: web.Request) -> Iterator[str]:
     """Every text of the request's conversation that is known so far, for those who must not repeat it."""
     exchange, asked = request[EXCHANGE], request.get(ASKED)
     if asked is None:
-        yield request.get(BODY, b"").decode("utf-8", "replace")
+        body = request.get(BODY, b"").decode("utf-8", "replace")
+        yield body
+        if "\\" in body:
+            # as our own words would quote what JSON spells out
+            yield body.encode("ascii", "backslashreplace").decode("unicode_escape", "replace")
         return
     yield from contents_of(asked)
     yield "".join(exchange.answered)
@@ -122,7 +128,7 @@ def _receipt(request: web.Request, *, left: bool) -> Receipt | None:
         return None
     contents = request[GENERATION].config.journal.contents
     receipt = request[EXCHANGE].receipt(request[WIRE].name, asked, left=left, contents=contents)
-    if contents or not (receipt.error or receipt.faults):
+    if not (receipt.error or receipt.faults):
         return receipt
     secret = tuple(said(request))
     return replace(
@@ -141,6 +147,8 @@ def _line(request: web.Request, status: int | None, receipt: Receipt | None) -> 
             method=request.method,
             path=_word(request.path),
             status=status,
+            client=_word(request.headers.get(hdrs.USER_AGENT, "")),
+            key=request.get(KEY_ID, ""),
             total_ms=exchange.elapsed_ms,
             error_kind=kind,
             error=error,
@@ -156,9 +164,7 @@ def _line(request: web.Request, status: int | None, receipt: Receipt | None) -> 
         model=_word(receipt.model),
         upstream=receipt.upstream,
         target=_word(receipt.answered_by or receipt.target),
-        input=receipt.input,
-        output=receipt.output,
-        estimated=receipt.estimated,
+        **_tokens(exchange, receipt),
         attempts=receipt.attempts,
         rounds=receipt.rounds,
         accepted_ms=receipt.accepted_ms,
@@ -170,6 +176,18 @@ def _line(request: web.Request, status: int | None, receipt: Receipt | None) -> 
         detail=detail,
         upstream_ids=receipt.upstream_ids if kind else (),
     )
+
+
+def _tokens(exchange: Exchange, receipt: Receipt) -> dict[str, Any]:
+    """What the turn came to: as it was reported, or where it ended too early for that, what it must have come to."""
+    if receipt.output is not None or not exchange.tokens:
+        return {
+            "input": receipt.input,
+            "output": receipt.output,
+            "estimated": receipt.estimated,
+        }
+    sent = receipt.prompt_estimate * (receipt.rounds + 1)
+    return {"input": sent, "output": max(0, exchange.tokens - sent), "estimated": True}
 
 
 def _failure(request: web.Request, exchange: Exchange) -> tuple[str, str, str]:
@@ -185,4 +203,5 @@ def _word(text: str) -> str:
     """A client's own word as part of a line: short, and without line breaks or control characters."""
     if len(text) > _MOST_WORD:
         text = text[:_MOST_WORD] + "…"
+    # bytes that are no UTF-8 count as unprintable, too
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

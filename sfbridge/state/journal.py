@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from msgspec.structs import replace
+
 from sfbridge.core.receipt import Receipt
 
 
@@ -18,6 +20,12 @@ class Journal:
         self._turns[receipt.id] = receipt
         while len(self._turns) > self._keep:
             self._turns.popitem(last=False)
+
+    def forget_contents(self) -> None:
+        """Keep of each turn how it went, and nothing that was said."""
+        for name, receipt in self._turns.items():
+            if receipt.contents is not None:
+                self._turns[name] = replace(receipt, contents=None)
 
     def turn(self, request_id: str) -> Receipt | None:
         return self._turns.get(request_id)

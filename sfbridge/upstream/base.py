@@ -24,10 +24,15 @@ def _unheard() -> None:
     """Nobody wants to know."""
 
 
+def _unseen(_: str) -> None:
+    """There is nobody to hide it from."""
+
+
 class Trace:
     """What happened behind the back door during one exchange; written by adapters, read by the server.
 
     connected    to be called when there is a way to the upstream: a connection, a process
+    hidden       takes secrets out of an upstream's words
     known_as     the names of the model that was asked, the upstream's own first; empty where they say nothing about
                  what may call itself the answerer
     answered_by  the model that says that it answered, in the upstream's words
@@ -37,13 +42,17 @@ class Trace:
         "answered_by",
         "auth_refreshes",
         "connected",
+        "hidden",
         "ignored",
         "known_as",
         "upstream_ids",
     )
 
-    def __init__(self, connected: Callable[[], None] = _unheard) -> None:
+    def __init__(
+        self, connected: Callable[[], None] = _unheard, hidden: Callable[[str], str] = str
+    ) -> None:
         self.connected = connected
+        self.hidden = hidden
         self.auth_refreshes = 0
         self.known_as: tuple[str, ...] = ()
         self.answered_by = ""
@@ -137,6 +146,7 @@ class Resources(NamedTuple):
     spawn     starts a tracked background task (name first)
     sandbox   base URL of the embedded sandbox org, empty when it does not run
     changed   to be called when `models` or `capabilities` have come to say something else
+    hide      to be called with a secret that was issued just now, so that no text shows it
     """
 
     session: ClientSession
@@ -146,3 +156,4 @@ class Resources(NamedTuple):
     sandbox: str = ""
     changed: Callable[[], None] = _unheard
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    hide: Callable[[str], None] = _unseen

@@ -9,11 +9,14 @@ from sfbridge.core.stream import Opened, Piece
 
 from .base import Trace
 from .http import Response
+from .words import one_line
 
 # How long to wait, once an answer is whole, for bookkeeping (usage, sentinels) that may never come, and for
 # the end of the body, without which the connection cannot be used again.
 BOOKKEEPING_SECONDS: Final = 2.0
 LAST_BYTES_SECONDS: Final = 0.2
+# Characters of what a model may call itself.
+_MOST_NAME: Final = 120
 
 
 class Reader(Protocol):
@@ -62,7 +65,7 @@ def note_model(pieces: Sequence[Piece], trace: Trace) -> bool:
     """Note which model says that it answers; whether the pieces told."""
     for piece in pieces:
         if isinstance(piece, Opened):
-            trace.answered_by = piece.model
+            trace.answered_by = trace.hidden(one_line(piece.model, _MOST_NAME))
             return True
     return False
 

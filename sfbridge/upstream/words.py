@@ -1,20 +1,29 @@
-"""An upstream's own words, made fit to be shown: one line, bounded, nothing in them that looks like a secret."""
+"""An upstream's own words, made fit to be shown: one line, bounded, nothing in them that looks like a secret or that a
+terminal would obey."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-_SPACE: Final = re.compile(r"[\s\x00-\x1f\x7f]+")
 _SECRET_LIKE: Final = re.compile(
     r"(?i:bearer|basic)\s+[\w.~+/=-]{8,}"  # an Authorization value
     r"|eyJ[\w-]{8,}(?:\.[\w-]+){0,2}"  # a JSON Web Token
     r"|\b00D\w{12,15}![\w.]{10,}"  # a Salesforce session id
     r"|(?i:\b(?:client_secret|access_token)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&]+"
 )
+_CODE: Final = re.compile(r"[A-Za-z][\w.-]{0,59}|\d{1,6}")
 
 
 def one_line(text: str, most: int = 500) -> str:
-    """The text on one line of at most `most` characters."""
-    clean = _SECRET_LIKE.sub("[hidden]", _SPACE.sub(" ", text[: most * 4])).strip()
+    """The text on one line of at most `most` characters, each of which can be seen."""
+    text = text[: most * 4]
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else " " for one in text)
+    clean = _SECRET_LIKE.sub("[hidden]", " ".join(text.split()))
     return clean if len(clean) <= most else clean[: most - 3] + "..."
+
+
+def code_word(text: str) -> str:
+    """A code as programs make them, which quotes nobody; nothing where the text is more than that."""
+    return text if _CODE.fullmatch(text) else ""

@@ -15,6 +15,8 @@ from msgspec import Raw
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.request import Caller
 
+from .frames import sound
+
 T = TypeVar("T")
 Spell = Callable[[str], str]
 
@@ -145,7 +147,7 @@ def wishes(
 def caller_of(headers: Mapping[str, str], user: str | None) -> Caller:
     """Who asks, as far as the request itself tells."""
     return Caller(
-        client=headers.get("user-agent", ""),
+        client=sound(headers.get("user-agent", "")),
         conversation=headers.get("x-claude-code-session-id") or headers.get("x-session-id") or "",
         user=user or "",
         hides_tool_events=headers.get("x-sfbridge-tool-events", "").strip().lower() == "hidden",

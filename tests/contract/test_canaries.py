@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from canaries import written
 from msgspec.structs import replace
 from speak import PATHS, WIRES, body_of
 
 from sfbridge.core.errors import GatewayError
+from sfbridge.hiding import Secrets
 from sfbridge.log import JsonLines, Redaction
 from sfbridge.server.keys import GENERATIONS
 
@@ -30,23 +28,6 @@ HEADERS = {
     "Cookie": f"session={COOKIE}",
     "X-Custom": COOKIE,
 }
-
-
-@contextmanager
-def written(formatter: logging.Formatter) -> Iterator[io.StringIO]:
-    """Everything that the log would hold at its most talkative."""
-    out = io.StringIO()
-    stream = logging.StreamHandler(out)
-    stream.setFormatter(formatter)
-    root = logging.getLogger()
-    before = root.level
-    root.addHandler(stream)
-    root.setLevel(logging.DEBUG)
-    try:
-        yield out
-    finally:
-        root.removeHandler(stream)
-        root.setLevel(before)
 
 
 class Echoing:
@@ -164,7 +145,7 @@ FAILURES = (
 async def test_no_canary_sings(start: Any, wire: str, form: type[Redaction], surface: str) -> None:
     """No key, no secret and nothing that was said reaches the log, a receipt, a metric or a page."""
     bridge = await start(surface=surface, config={"keys": {"me": KEY, "other": SECRET}})
-    with written(form((KEY, SECRET))) as log:
+    with written(form(Secrets((KEY, SECRET)))) as log:
         await push(bridge, wire)
         for failure in FAILURES:
             fail_with(bridge, failure)
@@ -189,7 +170,7 @@ async def test_no_canary_sings(start: Any, wire: str, form: type[Redaction], sur
 async def test_contents_are_kept_only_when_asked_for(start: Any) -> None:
     """With journal.contents the receipts hold what was said; the log still does not."""
     bridge = await start(config={"journal": {"contents": True}})
-    with written(Redaction()) as log:
+    with written(Redaction(Secrets())) as log:
         body = body_of("openai", "gpt-4o", SAYING)
         async with bridge.http.post(bridge.url + PATHS["openai"], json=body) as answer:
             assert answer.status == 200
@@ -201,7 +182,7 @@ async def test_contents_are_kept_only_when_asked_for(start: Any) -> None:
 async def test_every_request_has_one_line(start: Any) -> None:
     """The line names id, client, model, upstream, status, tokens, durations and attempts, as fields."""
     bridge = await start(surface="gateway")
-    with written(JsonLines()) as log:
+    with written(JsonLines(Secrets())) as log:
         body = body_of("openai", "gpt-4o")
         headers = {"User-Agent": "probe/1.0"}
         async with bridge.http.post(

@@ -8,7 +8,7 @@ from typing import Final
 
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.formats.claude_cli import Result
-from sfbridge.upstream.words import one_line
+from sfbridge.upstream.words import code_word, one_line
 
 NO_SESSION: Final = "cli_session_lost"
 UNREACHABLE: Final = "upstream_unreachable"
@@ -56,7 +56,8 @@ def fault_of(result: Result, word: str) -> GatewayError:
             else "; ".join(map(str, result.errors))
         )
     words = one_line(_SAID.sub("", told))
-    detail = one_line(f"{result.subtype} {result.terminal_reason} {result.status} {word}", 200)
+    codes = (result.subtype, result.terminal_reason, str(result.status or ""), word)
+    detail = " ".join(filter(None, (code_word(each or "") for each in codes)))
     if _LOST in told:
         return GatewayError("upstream_failed", "The session is gone.", code=NO_SESSION)
     overflow = _TOO_LONG.search(told.replace(",", ""))
@@ -64,7 +65,8 @@ def fault_of(result: Result, word: str) -> GatewayError:
         n, m = overflow["n"], overflow["m"]
         return GatewayError(
             "context_overflow",
-            _sentence("The prompt is too long for the model", words),
+            "The prompt is too long for the model.",
+            said=words,
             code="context_length_exceeded",
             tokens=(int(n), int(m)) if n and m else None,
             counted=bool(n and m),
@@ -75,7 +77,8 @@ def fault_of(result: Result, word: str) -> GatewayError:
     if status == 401 or (not status and _LOGIN_WORDS.search(told)):
         return GatewayError(
             "upstream_login",
-            _sentence(_LOGIN, words),
+            f"{_LOGIN}.",
+            said=words,
             code="cli_login",
             retriable=False,
             detail=detail,
@@ -85,7 +88,8 @@ def fault_of(result: Result, word: str) -> GatewayError:
     )
     return GatewayError(
         kind,
-        _sentence(says, words),
+        f"{says}.",
+        said=words,
         code=code,
         param="model" if code == "model_not_found" else None,
         retriable=again,
@@ -161,7 +165,3 @@ def garbled(what: str) -> GatewayError:
         code="upstream_garbled",
         detail=what,
     )
-
-
-def _sentence(says: str, words: str) -> str:
-    return f"{says}: {words.rstrip('.')}." if words else f"{says}."

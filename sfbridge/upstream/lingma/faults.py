@@ -63,22 +63,22 @@ _LIMIT_SECONDS: Final = 60.0
 def ended(code: int, reason: str) -> GatewayError:
     """What a finish with a code other than success means."""
     meaning = _CODES.get(code)
-    told = f" ({clean(reason)})" if reason.strip() else ""
+    said = clean(reason)
     if meaning is None:
-        words = f"Lingma ended the answer with its code {code}{told}."
-        return GatewayError("upstream_failed", words, code="lingma_failed")
+        words = f"Lingma ended the answer with its code {code}."
+        return GatewayError("upstream_failed", words, said=said, code="lingma_failed")
     retry_after = _LIMIT_SECONDS if meaning.kind == "rate_limited" else None
     return GatewayError(
-        meaning.kind, f"{meaning.words}{told}.", code=meaning.code, retry_after=retry_after
+        meaning.kind, f"{meaning.words}.", said=said, code=meaning.code, retry_after=retry_after
     )
 
 
 def refused(fault: Fault) -> GatewayError:
     """What a refused ask means."""
-    told = clean(fault.message) or "no reason given"
     return GatewayError(
         "upstream_failed",
-        f"Lingma did not take the question: {told}.",
+        "Lingma did not take the question.",
+        said=clean(fault.message) or "no reason given",
         code="lingma_refused",
         detail=f"code {fault.code}",
     )

@@ -19,7 +19,7 @@ from msgspec import Struct
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.formats.openai_answer import ErrorBody, ErrorEnvelope
 from sfbridge.upstream.http import retry_after
-from sfbridge.upstream.words import one_line
+from sfbridge.upstream.words import code_word, one_line
 
 # What clients are told of as the one who failed.
 WHO: Final = "The model server"
@@ -310,7 +310,7 @@ def _told(detail: object) -> str:
 
 
 def _fault(status: int, refusal: Refusal, asked: Asked, wait: float | None) -> GatewayError:
-    detail = one_line(f"HTTP {status} {refusal.word}", 200)
+    detail = f"HTTP {status} {code_word(refusal.word)}".rstrip()
     words = one_line(refusal.words)
     searched = f"{refusal.words} {refusal.word}"[:4000]
     if status not in (401, 403, 429) and (overflow := _overflow(searched, refusal, asked, detail)):
@@ -319,7 +319,9 @@ def _fault(status: int, refusal: Refusal, asked: Asked, wait: float | None) -> G
         if status not in (401, 403) and known.text.search(searched):
             return GatewayError(
                 known.kind,
-                _sentence(known.says.format(model=asked.model), words, known.do),
+                f"{known.says.format(model=asked.model)}.",
+                said=words,
+                remedy=known.do,
                 code=known.code,
                 param="model" if known.code == NO_MODEL else None,
                 retriable=known.retriable,
@@ -329,7 +331,8 @@ def _fault(status: int, refusal: Refusal, asked: Asked, wait: float | None) -> G
     if status == 401:
         return GatewayError(
             "upstream_login",
-            _sentence(_LOGIN, words),
+            f"{_LOGIN}.",
+            said=words,
             code="upstream_unauthorised",
             retriable=False,
             detail=detail,
@@ -337,7 +340,8 @@ def _fault(status: int, refusal: Refusal, asked: Asked, wait: float | None) -> G
     kind, says = _STATUSES.get(status, ("upstream_failed", "The model server failed to answer"))
     return GatewayError(
         kind,
-        _sentence(says, words),
+        f"{says}.",
+        said=words,
         code=f"upstream_{status}",
         retriable=False if status in _FINAL else None,
         retry_after=wait,
@@ -364,15 +368,11 @@ def _overflow(searched: str, refusal: Refusal, asked: Asked, detail: str) -> Gat
         tokens = (max(asked.size // 4, limit + 1), limit) if limit else None
     return GatewayError(
         "context_overflow",
-        _sentence("The prompt is too long for the model", one_line(refusal.words)),
+        "The prompt is too long for the model.",
+        said=one_line(refusal.words),
         code="context_length_exceeded",
         tokens=tokens,
         counted=counted,
         retriable=False,
         detail=detail,
     )
-
-
-def _sentence(says: str, words: str, do: str = "") -> str:
-    told = f"{says}: {words.rstrip('.')}." if words else f"{says}."
-    return f"{told} {do}" if do else told

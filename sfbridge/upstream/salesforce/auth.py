@@ -66,6 +66,7 @@ class Tokens:
         self._session: ClientSession = resources.session
         self._clock = resources.clock
         self._wall = resources.wall
+        self._hide = resources.hide
         self._spawn: Callable[[str, Coroutine[Any, Any, None]], object] = resources.spawn
         self._org = org
         self._headers = {
@@ -172,6 +173,7 @@ class Tokens:
 
     def _token_of(self, answer: TokenAnswer) -> Token:
         value = answer.access_token
+        self._hide(value)
         if value.count(".") != 2 or (answer.token_format or "jwt").lower() != "jwt":
             raise GatewayError(
                 "upstream_login", OPAQUE, code="salesforce_opaque_token", retriable=False

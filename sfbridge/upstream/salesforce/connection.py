@@ -89,7 +89,7 @@ class Accepted:
     async def _send(self, token: Token) -> Response:
         self._sent = self._connection.post(token, self._path, self._body, self._trace)
         response = await self._sent.__aenter__()
-        self._trace.upstream_ids += traces(response.headers)
+        self._trace.upstream_ids += map(self._trace.hidden, traces(response.headers))
         if response.status == 200:
             return response
         try:

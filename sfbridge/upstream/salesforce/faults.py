@@ -16,7 +16,7 @@ from msgspec import Struct
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.formats.salesforce import Envelope
 from sfbridge.upstream.http import retry_after
-from sfbridge.upstream.words import one_line
+from sfbridge.upstream.words import code_word, one_line
 
 # What clients are told of as the one who failed.
 WHO: Final = "Salesforce"
@@ -40,6 +40,7 @@ _OVERFLOW_WORDS: Final = re.compile(
     r"|exceeds? the (?:model'?s )?context window",
     re.IGNORECASE,
 )
+_BETA: Final = "It is a beta model, which an admin must enable first."
 _TOO_MANY_BYTES: Final = "The request is larger than Salesforce takes."
 
 _REDIRECTS: Final = "Salesforce answers with a redirect, which is not followed; see api_url"
@@ -98,7 +99,8 @@ class Unauthorised(GatewayError):
         super().__init__(
             "upstream_login",
             "Salesforce refuses the token that it issued, also a new one. See that the External Client App "
-            f"has the scopes api and sfap_api{_quoted(words)}",
+            "has the scopes api and sfap_api.",
+            said=words,
             code="salesforce_unauthorised",
             retriable=False,
             detail=detail,
@@ -112,7 +114,7 @@ def fault(
     envelope = envelope_of(body)
     detail = " ".join(
         word
-        for word in (f"HTTP {status}", envelope.code, envelope.detail_code, *traces(headers))
+        for word in (f"HTTP {status}", code_word(envelope.code), code_word(envelope.detail_code))
         if word
     )
     if status < 300:
@@ -124,9 +126,8 @@ def fault_in_stream(word: str, body: bytes, asked: Asked) -> GatewayError:
     """The failure behind an error frame; `word` is its type where the frame has one beside the body."""
     envelope = envelope_of(body)
     status = _BY_CODE.get(word) or _BY_CODE.get(word.lower()) or _BY_CODE.get(envelope.code, 0)
-    return _fault(
-        status, envelope, asked, None, one_line(f"in the stream: {word} {envelope.code}", 200)
-    )
+    detail = f"in the stream: {code_word(word)} {code_word(envelope.code)}".rstrip()
+    return _fault(status, envelope, asked, None, detail)
 
 
 def envelope_of(body: bytes) -> Envelope:
@@ -143,7 +144,7 @@ def envelope_of(body: bytes) -> Envelope:
 def traces(headers: Mapping[str, str]) -> list[str]:
     """The ids that Salesforce's support asks for."""
     return [
-        f"{name}={value[:80]}"
+        f"{name}={one_line(value, 80)}"
         for name in ("x-request-id", "x-b3-traceid")
         if (value := headers.get(name, ""))
     ]
@@ -166,12 +167,13 @@ def _fault(
             return _not_found(words, asked, detail)
         case 413:
             return GatewayError(
-                "too_large", _TOO_MANY_BYTES + _said(words), retriable=False, detail=detail
+                "too_large", _TOO_MANY_BYTES, said=words, retriable=False, detail=detail
             )
         case 400 | 422:
             return GatewayError(
                 "invalid_request",
-                f"Salesforce refused the request{_quoted(words)}",
+                "Salesforce refused the request.",
+                said=words,
                 code="upstream_invalid_request",
                 retriable=False,
                 detail=detail,
@@ -192,7 +194,7 @@ def _passing(status: int, words: str, wait: float | None, detail: str) -> Gatewa
     else:
         kind, message = "upstream_failed", _FAILED.get(status, "Salesforce failed to answer")
     code = f"upstream_{status}" if status else "upstream_error"
-    return GatewayError(kind, message + _quoted(words), retry_after=wait, code=code, detail=detail)
+    return GatewayError(kind, f"{message}.", said=words, retry_after=wait, code=code, detail=detail)
 
 
 def _masked(asked: Asked, detail: str) -> GatewayError:
@@ -223,7 +225,8 @@ def _overflow(words: str, asked: Asked, detail: str) -> GatewayError | None:
             tokens = (max(asked.size // 4, asked.window + 1), asked.window)
     return GatewayError(
         "context_overflow",
-        f"The prompt is too long for the model{_quoted(one_line(words))}",
+        "The prompt is too long for the model.",
+        said=one_line(words),
         code="context_length_exceeded",
         tokens=tokens,
         retriable=False,
@@ -233,13 +236,15 @@ def _overflow(words: str, asked: Asked, detail: str) -> GatewayError | None:
 
 def _refused(words: str, asked: Asked, detail: str) -> GatewayError:
     hint = (
-        " It is a beta model, which an admin must enable first."
+        _BETA
         if asked.status == "beta"
-        else " The Run As user may lack the permission, or the model may be switched off in the org."
+        else "The Run As user may lack the permission, or the model may be switched off in the org."
     )
     return GatewayError(
         "upstream_refused",
-        f"Salesforce does not let this org use the model {asked.model}{_quoted(words)}{hint}",
+        f"Salesforce does not let this org use the model {asked.model}.",
+        said=words,
+        remedy=hint,
         code="upstream_forbidden",
         retriable=False,
         detail=detail,
@@ -249,14 +254,11 @@ def _refused(words: str, asked: Asked, detail: str) -> GatewayError:
 def _not_found(words: str, asked: Asked, detail: str) -> GatewayError:
     """404 may be about the model, the token or the org; what has worked before tells them apart."""
     if asked.proven:
-        beta = (
-            " It is a beta model, which an admin must enable first."
-            if asked.status == "beta"
-            else ""
-        )
         return GatewayError(
             "not_found",
-            f"This org does not offer the model {asked.model}{_quoted(words)}{beta}",
+            f"This org does not offer the model {asked.model}.",
+            said=words,
+            remedy=_BETA if asked.status == "beta" else "",
             code="model_not_found",
             param="model",
             retriable=False,
@@ -264,18 +266,12 @@ def _not_found(words: str, asked: Asked, detail: str) -> GatewayError:
         )
     return GatewayError(
         "not_found",
-        f"Salesforce answered 404{_quoted(words)} With this API that has one of several causes: the model name "
-        f"{asked.model} is unknown in the org; the External Client App lacks the scope sfap_api; the org is not "
-        "entitled to the Models API; or api_url is wrong. Try another model first, then look at the app.",
+        "Salesforce answered 404.",
+        said=words,
+        remedy=f"With this API that has one of several causes: the model name {asked.model} is unknown in the org; the "
+        "External Client App lacks the scope sfap_api; the org is not entitled to the Models API; or api_url is wrong. "
+        "Try another model first, then look at the app.",
         code="upstream_not_found",
         retriable=False,
         detail=detail,
     )
-
-
-def _quoted(words: str) -> str:
-    return f": {words.rstrip('.')}." if words else "."
-
-
-def _said(words: str) -> str:
-    return f" It says: {words}" if words else ""

@@ -8,7 +8,7 @@ import msgspec
 
 from sfbridge.core.errors import ErrorKind, GatewayError
 from sfbridge.formats.salesforce import TokenRefusal
-from sfbridge.upstream.words import one_line
+from sfbridge.upstream.words import code_word, one_line
 
 _refusal = msgspec.json.Decoder(TokenRefusal)
 
@@ -107,11 +107,13 @@ def token_fault(status: int, body: bytes) -> GatewayError:
 
 
 def _login(cause: str, told: TokenRefusal) -> GatewayError:
-    said = one_line(": ".join(word for word in (told.error, told.error_description) if word), 200)
-    quoted = f" (Salesforce said: {said})" if said else ""
     return GatewayError(
         "upstream_login",
-        f"Salesforce refused the login: {cause}.{quoted}",
+        f"Salesforce refused the login: {cause}.",
+        said=one_line(
+            ": ".join(word for word in (told.error, told.error_description) if word), 200
+        ),
+        detail=code_word(told.error),
         code="salesforce_login",
         retriable=False,
     )
@@ -123,5 +125,6 @@ def _passing(kind: ErrorKind, status: int, told: TokenRefusal) -> GatewayError:
         kind,
         f"Salesforce could not issue a token just now (HTTP {status}).",
         code="upstream_unreachable",
-        detail=one_line(f"{told.error} {told.error_description}", 200),
+        said=one_line(f"{told.error} {told.error_description}", 200),
+        detail=code_word(told.error),
     )

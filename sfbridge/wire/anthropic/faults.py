@@ -41,7 +41,7 @@ def failure(error: GatewayError, request_id: str) -> bytes:
 
 
 def _envelope(error: GatewayError, request_id: str) -> bytes:
-    message = _overflow(error) if error.kind == "context_overflow" else error.message
+    message = _overflow(error) if error.kind == "context_overflow" else error.told
     return literal(
         {
             "type": "error",
@@ -54,7 +54,7 @@ def _envelope(error: GatewayError, request_id: str) -> bytes:
 def _overflow(error: GatewayError) -> str:
     """The wording that starts Claude Code's compaction; any other makes it repeat the request."""
     if error.tokens is None:
-        return f"prompt is too long: {error.message}"
+        return f"prompt is too long: {error.told}"
     prompt, limit = error.tokens
     head = f"prompt is too long: {prompt} tokens > {limit} maximum"
-    return f"{head} ({error.message})" if error.message else head
+    return f"{head} ({error.told})" if error.told else head

@@ -51,7 +51,7 @@ def error_body(error: GatewayError) -> dict[str, str | None]:
     row = _FAULTS[error.kind]
     overflow = error.kind == "context_overflow"
     return {
-        "message": sound(_overflow(error) if overflow else error.message),
+        "message": sound(_overflow(error) if overflow else error.told),
         "type": row.type,
         "param": error.param and sound(error.param),
         "code": row.code if overflow else error.code or row.code,
@@ -65,9 +65,9 @@ def _envelope(error: GatewayError) -> bytes:
 def _overflow(error: GatewayError) -> str:
     """The vendor's own sentence, by which clients know that they must shorten the conversation."""
     if error.tokens is None:
-        return f"This model's maximum context length was exceeded. {error.message}".rstrip()
+        return f"This model's maximum context length was exceeded. {error.told}".rstrip()
     prompt, limit = error.tokens
     return (
         f"This model's maximum context length is {limit} tokens. "
-        f"However, your messages resulted in {prompt} tokens. {error.message}"
+        f"However, your messages resulted in {prompt} tokens. {error.told}"
     ).rstrip()

@@ -32,8 +32,8 @@ def test_every_captured_refusal_says_what_to_fix(
     """Each known refusal is a configuration fault with its own advice, under any of its statuses."""
     fault = token_fault(status, json.dumps({"error": error, "error_description": says}).encode())
     assert (fault.kind, fault.retriable) == ("upstream_login", False)
-    assert advice in fault.message
-    assert says in fault.message
+    assert advice in fault.told
+    assert says in fault.told
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_what_is_no_token_endpoint_is_named(status: int, advice: str) -> None:
     """A wrong address is a configuration fault, whatever page stands there."""
     fault = token_fault(status, b"<html>login</html>")
     assert fault.kind == "upstream_login"
-    assert advice in fault.message
+    assert advice in fault.told

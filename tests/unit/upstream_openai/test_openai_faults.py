@@ -158,14 +158,24 @@ def test_known_bodies_are_understood(case: str) -> None:
     status, said, kind, code, retriable = REFUSALS[case]
     error = told(status, said)
     assert (error.kind, error.code, error.retriable) == (kind, code, retriable)
-    assert "<html" not in error.message
+    assert "<html" not in error.told
 
 
 def test_the_servers_own_words_are_shown() -> None:
     """The message holds what the server said, and what to do about it."""
     error = told(400, body("registry.ollama.ai/library/gemma:2b does not support tools"))
-    assert "gemma:2b does not support tools" in error.message
+    assert "gemma:2b does not support tools" in error.told
+    assert 'tools = "emulated"' in error.told
+    assert "gemma:2b" not in error.message
     assert 'tools = "emulated"' in error.message
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429, 500, 503])
+def test_what_the_server_says_is_for_the_client_alone(status: int) -> None:
+    """Our own words of a failure quote nothing of what the server says, which may quote the prompt."""
+    error = told(status, body("canary words", type="canary type of mine"))
+    assert "canary" not in error.message + error.detail
+    assert "canary words" in error.told
 
 
 def test_a_wait_is_passed_on() -> None:
@@ -198,5 +208,5 @@ def test_a_body_alone_tells_its_status(said: Any, kind: str) -> None:
 def test_any_body_is_an_error(status: int, data: bytes) -> None:
     """No body breaks the reading of an error, and its words stay on one short line."""
     error = fault(status, {}, data, ASKED, 0.0)
-    assert "\n" not in error.message
-    assert len(error.message) < 900
+    assert "\n" not in error.told
+    assert len(error.told) < 900
