@@ -9,13 +9,24 @@ from typing import Final
 
 LABEL: Final = "local.sfbridge"
 
-# What needs no user namespace, which a user's own systemd cannot count on. Writable and executable memory stays
-# allowed, and the home too: the claude CLI and Lingma are children of the server and need both.
+# Only what takes effect in a user's own systemd without privileges and without user namespaces, which many systems
+# forbid: a switch of the process, and filters of its system calls (systemd.exec(5)). What remounts folders, hides
+# devices or drops capabilities (ProtectSystem=, PrivateTmp=, ProtectClock=, ProtectKernelTunables=, ...) is ignored
+# there, or keeps the server from starting.
+# The claude CLI and Lingma are children of the server, so these stay out too: MemoryDenyWriteExecute= (their JavaScript
+# is compiled as it runs), RestrictNamespaces= (the CLI's own sandbox, bubblewrap, is made of namespaces), a list of
+# allowed system calls (it would break with their next version); and their home stays writable. What is denied below
+# only root could use, or nobody has used for decades.
+# OOMPolicy: a child that took too much memory must not take the server along. LimitCORE: a watchdog ends a hung process
+# with SIGABRT, and its memory, written to a file, would have the keys in it; PYTHONFAULTHANDLER shows where it hung.
+# KillMode: the server ends its children itself, and only what is left after that is killed.
+# A broken configuration ends with exit code 1, a crash too, so that it cannot be told apart here: StartLimit ends both.
+# It is wide enough for a start that takes long before it fails.
 _UNIT: Final = """\
 # Written by `sfbridge service install`; that command writes it anew.
 [Unit]
 Description=sfbridge, answers OpenAI and Anthropic clients
-StartLimitIntervalSec=60
+StartLimitIntervalSec=120
 StartLimitBurst=5
 
 [Service]
@@ -24,6 +35,7 @@ NotifyAccess=main
 ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 WorkingDirectory={folder}
+Environment="PYTHONFAULTHANDLER=1"
 # secrets, as SFBRIDGE_SECTION__KEY=value lines; readable by nobody else
 EnvironmentFile=-%E/sfbridge/environment
 Restart=on-failure
@@ -31,6 +43,9 @@ RestartSec=2
 WatchdogSec=30
 TimeoutStartSec=60
 TimeoutStopSec={stop}
+KillMode=mixed
+OOMPolicy=continue
+LimitCORE=0
 UMask=0077
 NoNewPrivileges=yes
 LockPersonality=yes
@@ -38,6 +53,8 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
+SystemCallFilter=~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=default.target

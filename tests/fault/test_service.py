@@ -106,7 +106,8 @@ async def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     await run("service", "install", "--kind", "systemd", *words, home=tmp_path, env=env)
     unit = tmp_path / UNIT
     text = unit.read_text()
-    for line in ("Type=notify", "WatchdogSec=30", "Restart=on-failure", "NoNewPrivileges=yes"):
+    settings = ("Type=notify", "WatchdogSec=30", "Restart=on-failure", "NoNewPrivileges=yes")
+    for line in (*settings, "KillMode=mixed", "OOMPolicy=continue", "LimitCORE=0"):
         assert f"\n{line}\n" in text
     assert "100%% odd $$name/config.toml" in text
     if checker := shutil.which("systemd-analyze"):
