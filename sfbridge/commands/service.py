@@ -5,35 +5,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shutil
-import subprocess
+import shlex
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Final, NamedTuple
 
 from sfbridge.client import address
-from sfbridge.config import ConfigError
+from sfbridge.config import ConfigError, load
 
-from . import options, units
+from . import options, plans, supervisors
 from .reach import running
-
-UNIT: Final = "sfbridge.service"
-
-
-class Keeping(NamedTuple):
-    """How one system keeps a service: the file, and the commands that start, stop and show it."""
-
-    file: Path
-    text: str
-    start: tuple[tuple[str, ...], ...]
-    stop: tuple[tuple[str, ...], ...]
-    show: tuple[str, ...]
+from .supervisors import Keeping, Step
+from .terminal import called
 
 
 def declare(commands: options.Commands) -> None:
-    parser = commands.add_parser(
-        "service", help="run in the background, kept by systemd or launchd"
+    parser = options.command(
+        commands,
+        "service",
+        "run in the background, kept by systemd or launchd",
+        "`install` shows what it writes and starts the server, also after an update: a service that is there keeps its "
+        "configuration unless --config names another. `status` is 0 when its server answers. `uninstall` leaves "
+        "nothing behind but your configuration.",
+        "sfbridge service install --config ~/.config/sfbridge/config.toml",
     )
     parser.add_argument("action", choices=("install", "status", "uninstall"))
     parser.add_argument(
@@ -47,28 +39,42 @@ def declare(commands: options.Commands) -> None:
 
 
 def service(arguments: argparse.Namespace) -> int:
-    keeping = _keeping(arguments)
+    keeping = supervisors.keeping_of(arguments.kind, os.environ)
     match arguments.action:
         case "install":
-            return _install(keeping, dry=arguments.dry_run)
+            return _install(keeping, arguments)
         case "uninstall":
             return _uninstall(keeping, dry=arguments.dry_run)
         case _:
             return asyncio.run(_status(keeping, arguments))
 
 
-def _install(keeping: Keeping, *, dry: bool) -> int:
-    same = keeping.file.is_file() and keeping.file.read_text(encoding="utf-8") == keeping.text
-    print(f"{keeping.file}{' is up to date already' if same else ':'}")
-    if not same:
-        print(keeping.text)
-    if dry:
-        print("\n".join(f"would run: {' '.join(command)}" for command in keeping.start))
+def _install(keeping: Keeping, arguments: argparse.Namespace) -> int:
+    before = supervisors.written(keeping)
+    origins = plans.asked_for(arguments, keeping.read(before) if before else None)
+    plans.need_file(origins)
+    plans.need_no_secret(origins.sets, keeping.place)
+    known = supervisors.variables(keeping)
+    _tell_left_behind(keeping, known)
+    # as the service will see it, which has this shell's variables no more
+    config = load(origins.path, environ=known, sets=origins.sets)
+    environ = plans.surroundings(os.environ)
+    text = keeping.write(plans.plan_of(origins, config.server.shutdown_grace, environ))
+    print(f"{keeping.file} is up to date already" if text == before else f"{keeping.file}:\n{text}")
+    if arguments.dry_run:
+        _foretell(keeping.start)
         return 0
-    if not same:
-        keeping.file.parent.mkdir(parents=True, exist_ok=True)
-        keeping.file.write_text(keeping.text, encoding="utf-8")
-    return _all(keeping.start)
+    if text != before:
+        supervisors.put(keeping.file, text)
+    if failure := supervisors.perform(keeping.start):
+        supervisors.explain(keeping, failure)
+        return 1
+    print(
+        f"started with {origins.path} for {address(config)}; how it is: {called()} service status"
+    )
+    if told := supervisors.hint(keeping):
+        print(told)
+    return 0
 
 
 def _uninstall(keeping: Keeping, *, dry: bool) -> int:
@@ -76,82 +82,49 @@ def _uninstall(keeping: Keeping, *, dry: bool) -> int:
         print(f"{keeping.file} is not there; nothing to do")
         return 0
     if dry:
-        print("\n".join(f"would run: {' '.join(command)}" for command in keeping.stop))
+        _foretell(keeping.stop)
         print(f"would remove {keeping.file}")
+        _foretell(keeping.forget)
         return 0
-    code = _all(keeping.stop)
-    keeping.file.unlink()
-    print(f"removed {keeping.file}")
-    return code
+    failure = supervisors.perform(keeping.stop)
+    supervisors.remove(keeping)
+    print(f"removed {keeping.file}", flush=True)
+    # after a failure it would only be said twice
+    if failure := failure or supervisors.perform(keeping.forget):
+        supervisors.explain(keeping, failure)
+        return 1
+    return 0
 
 
 async def _status(keeping: Keeping, arguments: argparse.Namespace) -> int:
     """0 when the service is installed and its server answers."""
-    installed = keeping.file.is_file()
-    current = installed and keeping.file.read_text(encoding="utf-8") == keeping.text
-    state = "up to date" if current else "of another version or configuration; install it again"
-    print(f"{keeping.file}: {state if installed else 'not installed'}")
+    installed = supervisors.written(keeping) is not None
+    print(f"{keeping.file}: {'installed' if installed else 'not installed'}")
     if installed:
-        _all((keeping.show,))
-    config = options.configuration(arguments)
+        stands = supervisors.standing(keeping)
+        print(f"{keeping.name}: {stands.told}")
+        supervisors.show(keeping, stands)
+    try:
+        config = options.configuration(arguments)
+    except ConfigError as error:
+        print(f"broken: {error}")
+        return 1
     async with running(config) as client:
         alive = await client.alive()
     print(f"{address(config)}: {'answers' if alive else 'no sfbridge answers'}")
     return 0 if installed and alive else 1
 
 
-def _all(commands: Sequence[Sequence[str]]) -> int:
-    """Run each command and show it. 1 with advice when one cannot be run or fails."""
-    for command in commands:
-        print("$", " ".join(command), flush=True)
-        if shutil.which(command[0]) is None:
-            print(f"{command[0]} is not here; run this where it is", file=sys.stderr)
-            return 1
-        code = subprocess.run(command, check=False).returncode
-        if code:
-            print(f"{' '.join(command)} ended with {code}", file=sys.stderr)
-            return 1
-    return 0
+def _foretell(steps: tuple[Step, ...]) -> None:
+    for step in steps:
+        where = ", if it is loaded" if step.ends else ""
+        print(f"would run{where}: {shlex.join(step.command)}")
 
 
-def _keeping(arguments: argparse.Namespace) -> Keeping:
-    kind = arguments.kind or {"linux": "systemd", "darwin": "launchd"}.get(sys.platform)
-    origins = options.origins(arguments)
-    config = origins.load()
-    path = origins.path.absolute() if origins.path else None
-    folder = path.parent if path else Path.home()
-    command = [sys.executable, "-m", "sfbridge", "serve"]
-    command += ["--config", str(path)] if path else []
-    command += [word for item in origins.sets for word in ("--set", item)]
-    match kind:
-        case "systemd":
-            return _systemd(units.systemd_unit(command, folder, config.server.shutdown_grace))
-        case "launchd":
-            return _launchd(command, folder)
-        case _:
-            raise ConfigError(f"services are known for Linux and macOS, not for {sys.platform}")
-
-
-def _systemd(text: str) -> Keeping:
-    base = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    own = ("systemctl", "--user")
-    return Keeping(
-        file=base / "systemd" / "user" / UNIT,
-        text=text,
-        start=((*own, "daemon-reload"), (*own, "enable", UNIT), (*own, "restart", UNIT)),
-        stop=((*own, "disable", "--now", UNIT), (*own, "daemon-reload")),
-        show=(*own, "--no-pager", "status", UNIT),
-    )
-
-
-def _launchd(command: Sequence[str], folder: Path) -> Keeping:
-    library = Path.home() / "Library"
-    file = library / "LaunchAgents" / f"{units.LABEL}.plist"
-    domain = f"gui/{os.getuid()}"
-    return Keeping(
-        file=file,
-        text=units.launchd_agent(command, folder, library / "Logs" / "sfbridge.log"),
-        start=(("launchctl", "bootstrap", domain, str(file)),),
-        stop=(("launchctl", "bootout", f"{domain}/{units.LABEL}"),),
-        show=("launchctl", "print", f"{domain}/{units.LABEL}"),
-    )
+def _tell_left_behind(keeping: Keeping, known: dict[str, str]) -> None:
+    """Say what of this shell, or of the file of variables, is not as its owner may think."""
+    if names := plans.left_behind(os.environ, known):
+        told = "set in this shell only, so the service does not have it; put it into"
+        print(f"{', '.join(names)}: {told} {keeping.place}", file=sys.stderr)
+    if known and keeping.variables and keeping.variables.stat().st_mode & 0o077:
+        print(f"{keeping.variables}: others can read it; chmod 600 it", file=sys.stderr)

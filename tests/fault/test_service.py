@@ -20,29 +20,11 @@ import pytest
 from aiohttp import ClientSession
 from program import environment, free_port, run, serving
 from speak import PATHS, body_of, heard
+from supervised import AGENT, UNIT, asked, desk
 
 ORG = '[upstream.salesforce]\nkind = "salesforce"\nmy_domain = "sandbox"\n[sandbox]\nport = 0\n'
-UNIT = Path(".config/systemd/user/sfbridge.service")
-AGENT = Path("Library/LaunchAgents/local.sfbridge.plist")
 # What a person no longer sees: the next line took its place.
 OVERWRITTEN = re.compile("\r\x1b\\[K([^\r\n]*…\r)?")
-RECORDING = '#!/bin/sh\necho "$(basename "$0") $*" >> "$HOME/asked"\n'
-
-
-def desk(home: Path) -> dict[str, str]:
-    """A home with a configuration, and a systemctl and a launchctl that write down what they are asked."""
-    (home / "config.toml").write_text(ORG)
-    folder = home / "bin"
-    folder.mkdir()
-    for name in ("systemctl", "launchctl"):
-        (folder / name).write_text(RECORDING)
-        (folder / name).chmod(0o755)
-    return {"PATH": f"{folder}:{os.environ['PATH']}"}
-
-
-def asked(home: Path) -> list[str]:
-    path = home / "asked"
-    return path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.mark.parametrize(("kind", "file"), [("systemd", UNIT), ("launchd", AGENT)])
@@ -79,11 +61,15 @@ async def test_systemd_is_asked_in_order(tmp_path: Path) -> None:
         await run("service", action, "--kind", "systemd", home=tmp_path, env=env)
     assert asked(tmp_path) == [
         "systemctl --user daemon-reload",
-        "systemctl --user enable sfbridge.service",
+        "systemctl --user reset-failed sfbridge.service",
+        f"systemctl --user enable {tmp_path / UNIT}",
         "systemctl --user restart sfbridge.service",
         "systemctl --user disable --now sfbridge.service",
         "systemctl --user daemon-reload",
+        "systemctl --user reset-failed sfbridge.service",
     ]
+    # what was read last: the file was gone by then
+    assert not (tmp_path / "known").exists()
 
 
 async def test_without_systemd_it_says_so(tmp_path: Path) -> None:
