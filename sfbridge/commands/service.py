@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import shlex
 import sys
 
 from sfbridge.client import address
-from sfbridge.config import ConfigError, load
+from sfbridge.config import load
 
-from . import options, plans, supervisors
-from .reach import running
+from . import options, plans, standing, supervisors
 from .supervisors import Keeping, Step
 from .terminal import called
 
@@ -46,7 +44,7 @@ def service(arguments: argparse.Namespace) -> int:
         case "uninstall":
             return _uninstall(keeping, dry=arguments.dry_run)
         case _:
-            return asyncio.run(_status(keeping, arguments))
+            return standing.tell(keeping, arguments)
 
 
 def _install(keeping: Keeping, arguments: argparse.Namespace) -> int:
@@ -94,25 +92,6 @@ def _uninstall(keeping: Keeping, *, dry: bool) -> int:
         supervisors.explain(keeping, failure)
         return 1
     return 0
-
-
-async def _status(keeping: Keeping, arguments: argparse.Namespace) -> int:
-    """0 when the service is installed and its server answers."""
-    installed = supervisors.written(keeping) is not None
-    print(f"{keeping.file}: {'installed' if installed else 'not installed'}")
-    if installed:
-        stands = supervisors.standing(keeping)
-        print(f"{keeping.name}: {stands.told}")
-        supervisors.show(keeping, stands)
-    try:
-        config = options.configuration(arguments)
-    except ConfigError as error:
-        print(f"broken: {error}")
-        return 1
-    async with running(config) as client:
-        alive = await client.alive()
-    print(f"{address(config)}: {'answers' if alive else 'no sfbridge answers'}")
-    return 0 if installed and alive else 1
 
 
 def _foretell(steps: tuple[Step, ...]) -> None:

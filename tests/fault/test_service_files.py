@@ -88,7 +88,7 @@ async def test_systemd_reads_odd_paths_as_they_are(tmp_path: Path) -> None:
             "service", *words, "--kind", "systemd",
             home=tmp_path, env=env, entry=(str(python), "-m", "sfbridge"),
         )  # fmt: skip
-        assert done.code == 0, done.err
+        assert done.code == (words[0] == "status"), done.err
         return done.out
 
     value = "sessions.path=a ${b} $c %h \\"
@@ -103,6 +103,8 @@ async def test_systemd_reads_odd_paths_as_they_are(tmp_path: Path) -> None:
         assert f"\tWorkingDirectory: {folder}\n" in told
         assert "\tEnvironment: XDG_STATE_HOME=/a %h\\\n" in told
         assert "\tCommand Line: /usr/bin/env " in told
+    # and it is read as it was written
+    assert f"{tmp_path / UNIT}: up to date\n" in await odd("status")
 
 
 def in_quotes(word: object) -> str:
