@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -18,15 +17,13 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from .tables import ConfigError as ConfigError  # what every reader of a configuration raises
+from .tables import beside, overlays, put, read_tables
+
 T = TypeVar("T")
 
-ENV_PREFIX: Final = "SFBRIDGE_"
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]+)`(?: - at `\$\.?([^`]*)`)?")
 _WRONG: Final = re.compile(r"^(.*?)(?: - at `\$\.?([^`]*)`)?$", re.DOTALL)
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; the message names the key and what to do."""
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -210,38 +207,39 @@ def load(
     path: Path | None, *, environ: Mapping[str, str] = os.environ, sets: Iterable[str] = ()
 ) -> Config:
     """The configuration of a file (None: defaults), overlaid by the environment and by `section.key=value`s."""
-    tables = read_tables(path) if path else {}
+    tables = beside(read_tables(path), path.parent) if path else {}
     tables.setdefault("upstream", _sandbox_upstream())
     for keys, value, origin in overlays(environ, sets):
-        _put(tables, keys, value, origin)
+        put(tables, keys, value, origin)
     _add_keys(tables)
+    _check_names(tables)
     config = section(tables, Config, "")
     _check(config)
     return config
 
 
-def overlays(
-    environ: Mapping[str, str], sets: Iterable[str]
-) -> Iterator[tuple[list[str], str, str]]:
-    """(keys of the path, value, where it stands) of everything that goes before the file, the strongest last."""
-    for name, value in environ.items():
-        if not name.startswith(ENV_PREFIX):
-            continue
-        keys = name.removeprefix(ENV_PREFIX).lower().split("__")
-        if len(keys) < 2:
-            raise ConfigError(f"environment variable {name}: write it as {ENV_PREFIX}SECTION__KEY")
-        yield keys, value, f"environment variable {name}"
-    for item in sets:
-        dotted, found, value = item.partition("=")
-        if not found or "." not in dotted:
-            # what stands behind the first word may be a secret
-            word = re.split(r"[=:\s]", item)[0]
-            raise ConfigError(f"--set {word}…: write it as section.key=value")
-        yield dotted.strip().split("."), value, f"--set {dotted}"
+def _check_names(tables: dict[str, Any]) -> None:
+    """Convert what stands under names that users choose one by one: the decoder's own path would not have the name."""
+    for path, kind in (("keys", str | Key), ("upstream", dict[str, Any])):
+        for name, value in _table(tables.get(path)).items():
+            _converted(value, kind, f"{path}.{name}")
+    models = _table(tables.get("models"))
+    for name, value in _table(models.get("aliases")).items():
+        _converted(value, str | tuple[str, ...], f"models.aliases.{name}")
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """A table, or none where something else stands in its place, which is told when the whole is converted."""
+    return value if isinstance(value, dict) else {}
 
 
 def section(table: Mapping[str, Any], kind: type[T], path: str) -> T:
     """A raw table as its owner's Struct. Raises ConfigError with the path of the faulty key."""
+    found: T = _converted(table, kind, path)
+    return found
+
+
+def _converted(table: Any, kind: Any, path: str) -> Any:
     try:
         return msgspec.convert(table, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -260,26 +258,17 @@ def _join(*parts: str | None) -> str:
     return ".".join(part for part in parts if part)
 
 
-def read_tables(path: Path) -> dict[str, Any]:
-    """The file as it is written. Raises ConfigError where it cannot be read."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-
-
 def _add_keys(tables: dict[str, Any]) -> None:
     """Put the keys of server.keys_file beside those of [keys]."""
     server, keys = tables.get("server", {}), tables.setdefault("keys", {})
     name = server.get("keys_file", "") if isinstance(server, dict) else ""
     if not isinstance(name, str) or not name or not isinstance(keys, dict):
         return  # a wrong type is told when the whole is converted
-    path = Path(name).expanduser()
-    found = read_tables(path)
+    try:
+        path = Path(name).expanduser()
+        found = read_tables(path)
+    except (RuntimeError, ConfigError) as error:
+        raise ConfigError(f"server.keys_file: {error}") from None
     if os.name == "posix" and path.stat().st_mode & 0o077:
         raise ConfigError(
             f"server.keys_file: others than its owner can read {path}; close it with chmod 600"
@@ -287,30 +276,6 @@ def _add_keys(tables: dict[str, Any]) -> None:
     for twice in found.keys() & keys.keys():
         raise ConfigError(f"keys.{twice}: it is in {path} and in the configuration; remove one")
     keys |= found
-
-
-def _put(tables: dict[str, Any], keys: list[str], value: str, origin: str) -> None:
-    """Set one key; a table on the way is made, a value on the way is a fault of `origin`."""
-    table = tables
-    for key in keys[:-1]:
-        inner = table.setdefault(key, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"{origin}: {key} is a value, not a section")
-        table = inner
-    whole_key = keys[0] == "keys" and len(keys) == 2
-    plain = whole_key or "secret" in keys[-1] or "key" in keys[-1]
-    table[keys[-1]] = value if plain else _value(value, origin)
-
-
-def _value(text: str, origin: str) -> Any:
-    """Lists, tables and quoted text are TOML; anything else stays text, converted by the key's own type. Secrets are
-    never read as TOML: they may begin with any character."""
-    if text[:1] not in ("[", "{", '"'):
-        return text
-    try:
-        return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{origin}: {error}") from None
 
 
 # The least that each number may be; all must be finite.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
 from typing import Final
 
 from sfbridge.client import Client, Model, Unanswered
@@ -16,7 +16,7 @@ from sfbridge.upstream.base import Upstream
 
 from .choosing import chosen
 from .clocks import clocks
-from .findings import Doing, Finding
+from .findings import Doing, Finding, Findings
 from .reach import OWN, private
 from .terminal import lasting
 from .trying import narrow, tried
@@ -26,29 +26,36 @@ _READY_SECONDS: Final = 10.0
 _STEP_SECONDS: Final = 0.1
 
 
-async def upstreams(config: Config, *, asked: bool) -> AsyncIterator[Finding | Doing]:
+async def upstreams(config: Config, *, asked: bool) -> Findings:
     """Open every upstream in a server of our own, as it would be for a client; `asked`: one question to each."""
-    async for found in clocks(config):
-        yield found
+    async with aclosing(clocks(config)) as told:
+        async for found in told:
+            yield found
     yield Doing("opening the upstreams")
     try:
         async with private(config) as (gateway, client):
             for name, back in gateway.planner.backs.items():
-                async for found in _opened(gateway, client, name, back.upstream, asked=asked):
-                    yield found
+                looked = _opened(gateway, client, name, back.upstream, asked=asked)
+                async with aclosing(looked):
+                    async for found in looked:
+                        yield found
     except ConfigError as error:
         yield Finding("fail", "upstreams", str(error), "config show tells where that key was set")
 
 
-async def of_running(
-    client: Client, config: Config, *, asked: bool
-) -> AsyncIterator[Finding | Doing]:
+async def of_running(client: Client, config: Config, *, asked: bool) -> Findings:
     """The same of a server that runs: its upstreams are open already, and some can be open only once."""
-    async for found in clocks(config):
-        yield found
+    async with aclosing(clocks(config)) as looked:
+        async for found in looked:
+            yield found
     try:
         listed, default = await client.models(), await chosen(client, config, "")
-        for name, state in (await client.upstreams()).items():
+        states = await client.upstreams()
+        if missing := [name for name in config.upstream if name not in states]:
+            told = f"it has no upstream {', '.join(missing)}: it was started with another configuration"
+            advice = "reload it (SIGHUP), or stop it and start it with this one"
+            yield Finding("warning", "server", told, advice)
+        for name, state in states.items():
             facts = {key: value for key, value in state.items() if key not in ("ready", "summary")}
             health = Health(ready=bool(state["ready"]), summary=str(state["summary"]), facts=facts)
             yield _told(f"upstream {name}", health)
@@ -56,15 +63,18 @@ async def of_running(
             if model is None:
                 yield _without_models(f"upstream {name}", health)
             elif health.ready:
-                async for found in _asked(client, name, model, model is default, asked=asked):
-                    yield found
+                async with aclosing(
+                    _asked(client, name, model, model is default, asked=asked)
+                ) as looked:
+                    async for found in looked:
+                        yield found
     except Unanswered as error:
-        yield Finding("fail", "server", str(error), "the message names what is wrong")
+        yield Finding("fail", "server", str(error), "see what its log says, or start it anew")
 
 
 async def _opened(
     gateway: Gateway, client: Client, name: str, upstream: Upstream, *, asked: bool
-) -> AsyncIterator[Finding | Doing]:
+) -> Findings:
     subject = f"upstream {name}"
     card, is_default = _first(gateway, name, upstream)
     if card is None:
@@ -80,13 +90,14 @@ async def _opened(
     yield _told(subject, health)
     if health.ready:
         model = Model(id=card.id, upstream=name, window=can.window)
-        async for found in _asked(client, name, model, is_default, asked=asked):
-            yield found
+        async with aclosing(_asked(client, name, model, is_default, asked=asked)) as looked:
+            async for found in looked:
+                yield found
 
 
 async def _asked(
     client: Client, upstream: str, model: Model, is_default: bool, *, asked: bool
-) -> AsyncIterator[Finding | Doing]:
+) -> Findings:
     if finding := narrow(model.id, model.window, for_claude=is_default):
         yield finding
     if asked:
@@ -125,7 +136,8 @@ async def _health(upstream: Upstream) -> Health:
 
 def _told(subject: str, health: Health) -> Finding:
     if not health.ready:
-        return Finding("fail", subject, health.summary, "the message names what is wrong")
+        advice = "start what it leads to, or correct its table in the configuration"
+        return Finding("fail", subject, health.summary, advice)
     facts = ", ".join(_facts(health.facts))
     return Finding("ok", subject, f"{health.summary} ({facts})" if facts else health.summary)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -12,14 +12,14 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs
 from sfbridge.config import Config
 from sfbridge.secrecy import without_login
 
-from .findings import Doing, Finding
+from .findings import Doing, Finding, Findings
 
 # A token's life is measured in minutes; a clock that is off by more than this spoils the reckoning.
 _MOST_SKEW: Final = 60.0
 _HEAD_TIMEOUT: Final = ClientTimeout(total=10)
 
 
-async def clocks(config: Config) -> AsyncIterator[Finding | Doing]:
+async def clocks(config: Config) -> Findings:
     """A finding for every address of the configuration."""
     async with ClientSession() as http:
         for address in dict.fromkeys(map(without_login, _addresses(config))):

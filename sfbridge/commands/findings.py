@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final, NamedTuple
 
 from .terminal import Verdict, coloured, done, progress
@@ -27,17 +28,24 @@ class Doing(NamedTuple):
     what: str
 
 
-async def show_all(findings: AsyncIterator[Finding | Doing]) -> int:
-    """Print each finding, and meanwhile what is being done. 1 when one of them is a failure."""
+Findings = AsyncGenerator[Finding | Doing]
+
+
+async def show_all(findings: Findings) -> int:
+    """Print each finding, and meanwhile what is being done. 1 when one of them is a failure.
+
+    Nobody may want the rest: then what the findings opened is closed all the same.
+    """
     failures = 0
-    async for found in findings:
-        if isinstance(found, Doing):
-            progress(found.what)
-            continue
-        done()
-        print(f"{coloured(found.verdict, _WIDTH)}  {found.subject}: {found.told}", flush=True)
-        if found.advice:
-            print(f"{'':{_WIDTH}}  -> {found.advice}", flush=True)
-        failures += found.verdict == "fail"
+    async with aclosing(findings):
+        async for found in findings:
+            if isinstance(found, Doing):
+                progress(found.what)
+                continue
+            done()
+            print(f"{coloured(found.verdict, _WIDTH)}  {found.subject}: {found.told}", flush=True)
+            if found.advice:
+                print(f"{'':{_WIDTH}}  -> {found.advice}", flush=True)
+            failures += found.verdict == "fail"
     done()
     return 1 if failures else 0

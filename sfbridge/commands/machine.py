@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from sfbridge.config import Config
+from sfbridge.config import Config, ConfigError
 from sfbridge.secrecy import FILE, is_secret
 from sfbridge.state.database import inspect
 from sfbridge.state.sessions import MIGRATIONS
 
 from .findings import Finding
 from .options import Origins
+from .supervisors import keeping_of
 
 
 def files(origins: Origins, config: Config) -> Iterator[Finding]:
-    """Who else may read the files that hold secrets."""
+    """Who else may read the files that hold secrets, or what was said."""
     if origins.path is not None and _holds_secrets(origins):
         yield _private(origins.path, "it holds a secret")
     for name, table in config.upstream.items():
         for key, value in table.items():
             if key.endswith(FILE) and is_secret(key.removesuffix(FILE)) and value:
-                yield _private(Path(str(value)).expanduser(), f"upstream.{name}.{key}")
+                yield _private(Path(str(value)), f"upstream.{name}.{key}")
+    for path, why in (
+        (_variables(), "the service's secrets stand there"),
+        (config.sessions.file(), "conversations stand there"),
+    ):
+        if path is not None and path.exists():
+            yield _private(path, why)
+
+
+def _variables() -> Path | None:
+    """The file of variables of this system's service, where it has one."""
+    with suppress(ConfigError, RuntimeError):
+        return keeping_of(None, os.environ).variables
+    return None
 
 
 def _holds_secrets(origins: Origins) -> bool:
@@ -33,11 +49,11 @@ def _holds_secrets(origins: Origins) -> bool:
 
 def _private(path: Path, why: str) -> Finding:
     try:
+        path = path.expanduser()
         mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
-        return Finding(
-            "fail", str(path), f"cannot be read ({error.strerror}); {why}", "see that it is there"
-        )
+    except (OSError, RuntimeError) as error:
+        told = f"cannot be read ({getattr(error, 'strerror', None) or error}); {why}"
+        return Finding("fail", str(path), told, "see that it is there")
     if mode & 0o077:
         return Finding(
             "warning",
@@ -49,10 +65,14 @@ def _private(path: Path, why: str) -> Finding:
 
 
 def database(config: Config) -> Finding:
-    """Whether the file of conversations is whole. Reads all of it."""
+    """Whether the file of conversations is whole, and can be written. Reads all of it."""
     path = config.sessions.file()
     if problem := inspect(path, len(MIGRATIONS)):
-        return Finding("fail", "conversations", problem)
+        return Finding("fail", "conversations", problem, "turns are answered, but not remembered")
+    place = path if path.exists() else next(each for each in path.parents if each.exists())
+    if not os.access(place, os.W_OK):
+        told = f"{place} cannot be written, so no conversation can be kept"
+        return Finding("warning", "conversations", told, "let sessions.path lead elsewhere")
     state = "is whole" if path.exists() else "is not there yet, and made when a session begins"
     return Finding("ok", "conversations", f"{path} {state}")
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sfbridge.config import Config, load, overlays, read_tables
+from sfbridge.config import Config, load
+from sfbridge.tables import overlays, read_tables
 
 FILE: Final = Path("config.toml")
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from sfbridge.config import ENV_PREFIX, ConfigError
+from sfbridge.config import ConfigError
 from sfbridge.secrecy import is_secret
+from sfbridge.tables import ENV_PREFIX
 
 from . import options, units
 from .terminal import called

@@ -139,10 +139,12 @@ async def _reload(app: web.Application, notify: Notify) -> None:
     from sfbridge.server.keys import RELOADING
 
     notify.reloading()
-    # a refusal stands in the log already
-    with contextlib.suppress(ConfigError):
-        await app[RELOADING].reload()
-    notify.ready()
+    try:
+        # a refusal stands in the log already
+        with contextlib.suppress(ConfigError):
+            await app[RELOADING].reload()
+    finally:
+        notify.ready()
 
 
 async def _feed(notify: Notify, seconds: float) -> None:

@@ -33,6 +33,7 @@ from . import chat, dashboard, embeddings, kept_answers, numbers, pages, session
 from .conversations import Conversations
 from .draining import Draining
 from .embedded import Embedded
+from .examining import examine
 from .generation import Generation, Generations
 from .hall import hall
 from .keys import (
@@ -52,7 +53,7 @@ from .keys import (
     VISITORS,
 )
 from .metrics import Metrics
-from .opening import Lasting, key_ring, opened
+from .opening import Lasting, opened
 from .paths import NearlyRight
 from .reloading import Reloading
 from .sharing import Bells, Shared
@@ -76,7 +77,7 @@ def create_app(
     reread   reads the configuration anew, for a reload; None: what was given stays
     secrets  shared with the log, so that neither shows what only the other knows
     """
-    key_ring(config)
+    examine(config)
     app = web.Application(middlewares=[hall], client_max_size=config.server.max_body)
     app[CLOCK] = clock or SystemClock()
     app[DRAINING] = Draining()

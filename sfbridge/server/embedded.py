@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
@@ -36,6 +37,26 @@ def port_of(config: Config) -> int | None:
     return where.port
 
 
+def examine_sandbox(config: Config) -> None:
+    """Raises ConfigError with the path of what is wrong with the org's settings, or with its scenario."""
+    if port_of(config) is not None:
+        _org(_bent(config))
+
+
+def _bent(config: Config) -> dict[str, Any]:
+    """How the org behaves, without where it is."""
+    return {k: v for k, v in config.sandbox.items() if k not in Where.__struct_fields__}
+
+
+def _org(table: dict[str, Any]) -> web.Application:
+    from sfbridge.sandbox import SandboxSettings, ScenarioError, create_org
+
+    try:
+        return create_org(section(table, SandboxSettings, "sandbox"))
+    except ScenarioError as error:
+        raise ConfigError(f"sandbox.scenario: {error}") from None
+
+
 class Embedded:
     """Starts the org when a configuration first wants it; it then runs, as it was started, until the server ends."""
 
@@ -48,21 +69,16 @@ class Embedded:
         port = port_of(config)
         if port is None:
             return ""
-        table = {k: v for k, v in config.sandbox.items() if k not in Where.__struct_fields__}
         if not self._url:
-            self._url = await self._stack.enter_async_context(_running(table, port))
+            self._url = await self._stack.enter_async_context(_running(_bent(config), port))
         return self._url
 
 
 @asynccontextmanager
 async def _running(table: dict[str, Any], port: int) -> AsyncIterator[str]:
-    from sfbridge.sandbox import SandboxSettings, ScenarioError, create_org
-
-    try:
-        org = create_org(section(table, SandboxSettings, "sandbox"))
-    except ScenarioError as error:
-        raise ConfigError(f"sandbox.scenario: {error}") from None
-    runner = web.AppRunner(org, handler_cancellation=True, shutdown_timeout=0.5, access_log=None)
+    runner = web.AppRunner(
+        _org(table), handler_cancellation=True, shutdown_timeout=0.5, access_log=None
+    )
     await runner.setup()
     try:
         await _bind(web.TCPSite(runner, "127.0.0.1", port), port)
@@ -78,5 +94,5 @@ async def _bind(site: web.TCPSite, port: int) -> None:
         await site.start()
     except OSError as error:
         raise ConfigError(
-            f"sandbox.port: cannot listen on {port} ({error.strerror}); choose another, or 0 for any free one"
+            f"sandbox.port: cannot listen on {port} ({os.strerror(error.errno or 0)}); choose another, or 0 for any free one"
         ) from None

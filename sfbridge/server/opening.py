@@ -80,7 +80,7 @@ async def opened(config: Config, lasting: Lasting, sandbox: str) -> Opened:
     async with AsyncExitStack() as stack:
         keeper = await stack.enter_async_context(Keeper())
         bell = stack.enter_context(lasting.bells.one())
-        common = {name: _common(name, table) for name, table in config.upstream.items()}
+        common = {name: common_of(name, table) for name, table in config.upstream.items()}
         backs = {
             name: await stack.enter_async_context(
                 _back(name, table, common[name], config.http, lasting, sandbox)
@@ -131,7 +131,7 @@ def _planner(config: Config, backs: dict[str, Back], roster: Roster, lasting: La
             rounds=config.tools.repair_rounds,
             reserve=config.output.reserve,
             floor=config.output.floor,
-            pruning=_pruning(config),
+            pruning=pruning_of(config),
         ),
         learned=lasting.learned,
     )
@@ -153,7 +153,8 @@ def _session(http: Http) -> ClientSession:
     )
 
 
-def _common(name: str, table: dict[str, Any]) -> _Common:
+def common_of(name: str, table: dict[str, Any]) -> _Common:
+    """What a table says that every upstream may say. Raises ConfigError."""
     path = f"upstream.{name}"
     found = section({k: table[k] for k in _Common.__struct_fields__ if k in table}, _Common, path)
     try:
@@ -163,12 +164,17 @@ def _common(name: str, table: dict[str, Any]) -> _Common:
     return found
 
 
+def own_of(table: dict[str, Any]) -> dict[str, Any]:
+    """What a table says that only its kind understands."""
+    return {k: v for k, v in table.items() if k not in _Common.__struct_fields__}
+
+
 @asynccontextmanager
 async def _back(
     name: str, table: dict[str, Any], common: _Common, http: Http, lasting: Lasting, sandbox: str
 ) -> AsyncIterator[Back]:
     """The upstream, as an earlier configuration has it open already, or opened now."""
-    settings = {k: v for k, v in table.items() if k not in _Common.__struct_fields__}
+    settings = own_of(table)
     made_from = (name, common.kind, _encode((settings, http, sandbox)), _digest(settings))
     connect = partial(_connected, name, common.kind, settings, http, lasting, sandbox)
     async with lasting.shared.held(made_from, connect) as upstream:
@@ -237,7 +243,8 @@ def _routes(config: Config, cards: Listed, lenient: bool) -> Routes:
         raise ConfigError(f"models: {error}") from None
 
 
-def _pruning(config: Config) -> Pruning:
+def pruning_of(config: Config) -> Pruning:
+    """How long conversations are cut. Raises ConfigError."""
     try:
         return section(config.pruning, Pruning, "pruning")
     except ValueError as error:

@@ -17,6 +17,7 @@ from sfbridge.secrecy import secrets_of
 from sfbridge.state.journal import Journal
 
 from .embedded import Embedded
+from .examining import examine
 from .generation import Generations
 
 _log = logging.getLogger("sfbridge.server")
@@ -56,6 +57,7 @@ class Reloading:
         journal: Journal,
     ) -> None:
         self._generations = generations
+        self._start = generations.now.config
         self._embedded = embedded
         self._reread = reread
         self._secrets = secrets
@@ -70,6 +72,7 @@ class Reloading:
                 fresh = self._reread()
                 # hidden before they are used; a refused configuration's secrets are secrets all the same
                 self._secrets.learn(secrets_of(fresh))
+                examine(fresh)
                 await self._generations.replace(fresh, await self._embedded.url(fresh))
             except ConfigError as error:
                 _log.error("the configuration was not reloaded, the old one stays: %s", error)
@@ -77,10 +80,10 @@ class Reloading:
         log.adjust(fresh.log.level)
         if not fresh.journal.contents:
             self._journal.forget_contents()
-        paths = tuple(differing(before, fresh))
         found = Changed(
-            changed=tuple(path for path in paths if not _is_fixed(path)),
-            needs_restart=tuple(path for path in paths if _is_fixed(path)),
+            changed=tuple(path for path in differing(before, fresh) if not _is_fixed(path)),
+            # against what the server was started with, however often the file has changed since
+            needs_restart=tuple(path for path in differing(self._start, fresh) if _is_fixed(path)),
         )
         _log.info(
             "the configuration was reloaded; changed: %s", ", ".join(found.changed) or "nothing"

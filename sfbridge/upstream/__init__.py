@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from .base import Resources, Upstream
 
-# kind word -> module that exports `Settings` and `connect`
+# kind word -> module that exports `Settings`, `connect` and `examine`
 UPSTREAMS: Final[Mapping[str, str]] = {
     "salesforce": "sfbridge.upstream.salesforce",
     "openai": "sfbridge.upstream.openai",
@@ -24,10 +24,12 @@ class Kind(NamedTuple):
     """How to read an `[upstream.<name>]` table, and how to open what it describes.
 
     connect  name, settings, resources -> the upstream; ValueError names a key that cannot be used
+    examine  name, settings -> nothing; raises what `connect` would raise, and opens nothing
     """
 
     settings: type[Struct]
     connect: Callable[[str, Any, Resources], AbstractAsyncContextManager[Upstream]]
+    examine: Callable[[str, Any], None]
 
 
 def kind_of(word: str) -> Kind:
@@ -37,4 +39,4 @@ def kind_of(word: str) -> Kind:
     except KeyError:
         known = ", ".join(repr(name) for name in UPSTREAMS)
         raise ValueError(f"there is no upstream kind {word!r}; known: {known}") from None
-    return Kind(module.Settings, module.connect)
+    return Kind(module.Settings, module.connect, module.examine)

@@ -47,7 +47,7 @@ def given(value: str, file: str, key: str) -> Secret:
     if file:
         try:
             value = Path(file).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError, RuntimeError) as error:
             raise SettingsError(f"{key}_file", f"cannot be read ({type(error).__name__})") from None
         if not value:
             raise SettingsError(f"{key}_file", "is empty")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from local_bench import Machine
-from program import ORG, configured, free_port, run, serving
+from program import MODULE, ORG, configured, free_port, run, serving
 
 from tests.fakes.openai_server import Server
 
@@ -86,8 +88,80 @@ async def test_check_names_the_faulty_key(tmp_path: Path) -> None:
     words = ("--set", "upstream.x.kind=odd", "--port", str(free_port()))
     found = await run("check", *words, home=tmp_path)
     assert found.code == 1
-    assert "fail     upstreams: upstream.x.kind: " in found.out
+    assert "fail     configuration: upstream.x.kind: " in found.out
     assert "n8n: " in found.out
+
+
+@pytest.mark.parametrize(
+    ("set_to", "told"),
+    [
+        ("sandbox.prot=3", "sandbox.prot: there is no such key"),
+        ("sandbox.scenario=nope.toml", "sandbox.scenario: "),
+        ("pruning.threshold=x", "pruning.threshold: "),
+        ("keys.me.secret_hash=foo", "keys: the secret_hash of the key 'me'"),
+        ("upstream.x.kind=openai", "upstream.x.base_url is missing"),
+    ],
+)
+async def test_check_finds_what_a_server_would_refuse(
+    tmp_path: Path, set_to: str, told: str
+) -> None:
+    """What no server starts with is a failure, also while one runs that was started without it."""
+    configured(tmp_path)
+    port = free_port()
+    words = ("check", "--offline", "--port", str(port), "--set", set_to)
+    alone = await run(*words, home=tmp_path)
+    async with serving(port, home=tmp_path):
+        beside = await run(*words, home=tmp_path)
+    for found in (alone, beside):
+        assert found.code == 1
+        assert "fail     configuration: " in found.out
+        assert told.split()[0] in found.out
+        assert "n8n: " in found.out
+
+
+async def test_check_begins_with_what_cannot_be_read(tmp_path: Path) -> None:
+    """A file that is no configuration is a finding with advice, like any other."""
+    (tmp_path / "config.toml").write_text("[server\n")
+    found = await run("check", home=tmp_path)
+    assert found.code == 1
+    assert "fail     configuration: config.toml: not valid TOML" in found.out
+    assert "-> " in found.out
+
+
+async def test_check_ends_quietly_when_nobody_reads_on(tmp_path: Path) -> None:
+    """A reader that has had enough ends the report and whatever it had opened, without complaints."""
+    configured(tmp_path)
+    line = f"{shlex.join(MODULE)} check --port {free_port()} | head -1"
+    found = await run(entry=("bash", "-c", line), home=tmp_path)
+    assert found.out.startswith("ok       configuration")
+    assert "error" not in found.err.lower()
+
+
+async def test_check_tells_files_that_others_read(tmp_path: Path) -> None:
+    """The service's file of secrets is looked at, and a home that cannot be written is told."""
+    configured(tmp_path)
+    file = tmp_path / ".config" / "sfbridge" / "environment"
+    file.parent.mkdir(parents=True)
+    file.write_text("SFBRIDGE_KEYS__ME=a-key-of-mine\n")
+    file.chmod(0o644)
+    words = ("check", "--offline", "--port", str(free_port()))
+    found = await run(*words, home=tmp_path)
+    assert f"-> chmod 600 {file}" in found.out
+
+
+async def test_check_tells_a_server_of_another_configuration(tmp_path: Path) -> None:
+    """A server that was started with other upstreams is not taken for the one that the file describes."""
+    configured(tmp_path)
+    port = free_port()
+    async with serving(port, home=tmp_path):
+        more = (
+            "--set",
+            "upstream.local.kind=openai",
+            "--set",
+            "upstream.local.base_url=http://127.0.0.1:1",
+        )
+        found = await run("check", "--offline", "--port", str(port), *more, home=tmp_path)
+    assert "warning  server: it has no upstream local" in found.out
 
 
 async def test_check_asks_no_model_offline(tmp_path: Path) -> None:

@@ -15,7 +15,12 @@ from sfbridge.upstream.secret import SettingsError
 from .adapter import ClaudeCli
 from .settings import Settings, check
 
-__all__ = ["Settings", "connect"]
+__all__ = ["Settings", "connect", "examine"]
+
+
+def examine(name: str, settings: Settings) -> None:
+    """Raises ValueError that names a key which cannot be used."""
+    check(settings, name)
 
 
 @asynccontextmanager

@@ -25,7 +25,13 @@ from .pool import Pool
 from .settings import Settings, check, source_of, workdir_of
 from .supervisor import Supervisor
 
-__all__ = ["Settings", "connect"]
+__all__ = ["Settings", "connect", "examine"]
+
+
+def examine(name: str, settings: Settings) -> None:  # noqa: ARG001  # as the other kinds have it
+    """Raises ValueError that names a key which cannot be used."""
+    check(settings)
+
 
 # The first instance gets a moment, so that the model list is known.
 _FIRST_SECONDS: Final = 10.0
