@@ -30,6 +30,7 @@ from .commands import (
     serve,
     service,
 )
+from .commands.terminal import visible
 from .config import ConfigError
 from .core.errors import GatewayError
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ConfigError, GatewayError, Unanswered, OSError) as error:
-        print(f"sfbridge: {error}", file=sys.stderr)
+        print(f"sfbridge: {visible(str(error))}", file=sys.stderr)
         return 1
     except UnicodeError as error:
         print(f"sfbridge: {error}; a locale of UTF-8 has every character", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -13,6 +13,8 @@ from msgspec import Struct
 from .config import Config, clients
 from .formats.openai_answer import Completion
 from .formats.sse import Events
+
+T = TypeVar("T")
 
 _QUICK: Final = ClientTimeout(total=10)
 # Something silent may listen in our place.
@@ -62,6 +64,10 @@ class _Health(Struct, frozen=True):
     version: str
 
 
+class _Told(Struct, frozen=True):
+    explanation: str
+
+
 class _Standing(Struct, frozen=True):
     upstreams: dict[str, dict[str, Any]]
 
@@ -108,26 +114,32 @@ class Client:
         try:
             async with self._http.get(url, headers=self._headers, timeout=_QUICK) as answer:
                 body = await answer.read()
-        except (ClientError, TimeoutError, OSError) as error:
-            raise self._silent(error) from None
+        except (ClientError, TimeoutError, OSError):
+            raise Unanswered(self._nobody()) from None
         if answer.status >= 400 and not refused:
             raise self._refused(body, answer.status)
         return body
 
     async def upstreams(self) -> dict[str, dict[str, Any]]:
         """How each upstream stands: `ready`, a `summary` in words, and facts by name. Raises Unanswered."""
-        found = await self.get("/readyz", refused=True)
-        return msgspec.json.decode(found, type=_Standing).upstreams
+        return self._read(await self.get("/readyz", refused=True), _Standing).upstreams
 
     async def models(self) -> list[Model]:
         """Every model, with what is known of its window."""
-        listed = msgspec.json.decode(await self.get("/v1/models"), type=_List).data
+        listed = self._read(await self.get("/v1/models"), _List).data
         return [_model(one, one.id) for one in listed]
 
     async def model(self, name: str) -> Model:
         """One model, by any of its names. Raises Unanswered for a name that the server does not list."""
         found = await self.get(f"/v1/models/{quote(name, safe='')}")
-        return _model(msgspec.json.decode(found, type=_Listed), name)
+        return _model(self._read(found, _Listed), name)
+
+    async def explanation(self, request_id: str) -> str:
+        """What became of a request, in words. Raises Unanswered."""
+        if not await self.alive():  # something else may listen there, and gets no key
+            raise Unanswered(f"{self._nobody()}; what a server remembers of its turns ends with it")
+        path = f"/v1/sfbridge/turns/{quote(request_id, safe='', errors='replace')}"
+        return self._read(await self.get(path), _Told).explanation
 
     async def chat(self, body: dict[str, Any]) -> AsyncIterator[Completion]:
         """The chunks of a streamed chat, up to its end. Raises Unanswered, also for an answer that breaks off."""
@@ -146,16 +158,24 @@ class Client:
                         if event.data == b"[DONE]":
                             return
                         yield _chunk(event.data)
-        except (ClientError, TimeoutError, OSError) as error:
-            raise self._silent(error) from None
+        except (ClientError, TimeoutError, OSError):
+            raise Unanswered(self._nobody()) from None
         raise Unanswered("the answer broke off before its end")
 
     def _refused(self, body: bytes, status: int) -> Unanswered:
         hint = "" if self.key or status != 401 else _NO_KEY
         return Unanswered(_told(body, status) + hint)
 
-    def _silent(self, error: Exception) -> Unanswered:
-        return Unanswered(f"no sfbridge answers at {self.base} ({error or type(error).__name__})")
+    def _read(self, body: bytes, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except (msgspec.MsgspecError, RecursionError):
+            raise Unanswered(
+                f"what answers at {self.base} is no sfbridge of this version"
+            ) from None
+
+    def _nobody(self) -> str:
+        return f"no sfbridge answers at {self.base}; start it, or name another with --config, --host or --port"
 
 
 def _model(listed: _Listed, name: str) -> Model:

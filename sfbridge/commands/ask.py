@@ -20,6 +20,7 @@ from sfbridge.formats.openai_answer import CallPiece, Completion, Tokens
 from . import options
 from .choosing import chosen
 from .reach import quiet_log, reached
+from .terminal import visible
 
 
 def declare(commands: options.Commands) -> None:
@@ -77,12 +78,12 @@ async def _print_as_it_comes(client: Client, body: dict[str, Any], model: str) -
                 reason = choice.finish_reason or reason
             said, calls = _said(chunk)
             text += said
-            print(said, end="", flush=True)
+            print(visible(said), end="", flush=True)
             for call in calls:
                 if text and not text.endswith("\n"):
                     print()
                 text = "\n"
-                print(_shown(call), flush=True)
+                print(visible(_shown(call)), flush=True)
     finally:
         if text and not text.endswith("\n"):
             print(flush=True)

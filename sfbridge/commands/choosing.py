@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from sfbridge.client import Client, Model, Unanswered
 from sfbridge.config import Config
 
@@ -11,13 +9,10 @@ from sfbridge.config import Config
 async def chosen(client: Client, config: Config, wanted: str) -> Model:
     """What is known of the model `wanted`, else of the configured default, else of the first one listed.
 
-    A name that leads nowhere by itself may still lead to the default, so the server has its say when it is asked.
-    Raises Unanswered where there is no model at all.
+    Raises Unanswered where there is no model at all, and for a name that leads to none, or to one that cannot chat.
     """
     if wanted:
-        with suppress(Unanswered):
-            return await client.model(wanted)
-        return Model(id=wanted)
+        return await _named(client, wanted)
     listed = await client.models()
     default = config.models.default.lower()
     chats = [model for model in listed if model.chats]
@@ -25,3 +20,18 @@ async def chosen(client: Client, config: Config, wanted: str) -> Model:
     if found is None and not chats:
         raise Unanswered("no upstream offers a model; see `sfbridge check`")
     return found or chats[0]
+
+
+async def _named(client: Client, wanted: str) -> Model:
+    try:
+        found = await client.model(wanted)
+    except Unanswered:
+        # these are not listed, and may lead to a model all the same: the server has its say when it is asked
+        if wanted.lower().startswith("claude-") or "/" in wanted:
+            return Model(id=wanted)
+        raise
+    if not found.chats:
+        raise Unanswered(
+            f"the model {wanted} makes embeddings, and cannot chat; sfbridge models lists the others"
+        )
+    return found

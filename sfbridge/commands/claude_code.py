@@ -13,14 +13,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from sfbridge.client import Model
 from sfbridge.config import ConfigError
 from sfbridge.policy.routing import PICKER_PREFIX
 
 from .setup import ANY_KEY, Order, Setup
 
 BASE_URL: Final = "ANTHROPIC_BASE_URL"
-# A key of one's own would be sent beside the token, and the others lead elsewhere.
-_WITHOUT: Final = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX")
+# Claude Code's own instructions and tools take 20,000 tokens and more, and its answers want room too.
+LEAST_WINDOW: Final = 32_000
+# A key of one's own would be sent beside the token, headers of one's own too, and the others lead elsewhere.
+_WITHOUT: Final = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_CUSTOM_HEADERS",
+    "ANTHROPIC_SMALL_FAST_MODEL",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "CLAUDE_CODE_USE_FOUNDRY",
+)
+_WINDOW: Final = "CLAUDE_CODE_MAX_CONTEXT_TOKENS"
+_MOST_OUTPUT: Final = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
 _PERMISSION_FLAGS: Final = ("--permission-mode", "--dangerously-skip-permissions")
 _SETTINGS_FLAG: Final = "--settings"
 _HELPER: Final = "apiKeyHelper"
@@ -58,7 +70,8 @@ def setup(order: Order, managed: Path = MANAGED) -> Setup:
                 f"{layer.path} sets {BASE_URL} for every Claude Code of this machine, and nothing goes over it"
             )
     given, arguments = _settings_of(order.arguments)
-    ours = {**environ, **dict.fromkeys(_WITHOUT, "")}
+    without = (*_WITHOUT, *(name for name in (_WINDOW, _MOST_OUTPUT) if name not in environ))
+    ours = {**environ, **dict.fromkeys(without, "")}
     settings = {**given, _HELPER: "", "env": {**_texts(given.get("env")), **ours}}
     own = any(word.startswith(_PERMISSION_FLAGS) for word in arguments) or any(
         layer.mode not in ("", "auto")
@@ -66,11 +79,11 @@ def setup(order: Order, managed: Path = MANAGED) -> Setup:
     )
     return Setup(
         environ=environ,
-        without=_WITHOUT,
+        without=without,
         arguments=arguments if own else ("--permission-mode", "default", *arguments),
         settings=settings,
         settings_flag=_SETTINGS_FLAG,
-        advice="" if own else _ADVICE,
+        advice=(*_narrow(order.model), *(() if own else (_ADVICE,))),
     )
 
 
@@ -89,10 +102,18 @@ def _environ(order: Order) -> dict[str, str]:
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
     if model.window:
-        environ["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = str(model.window)
+        environ[_WINDOW] = str(model.window)
     if model.max_output:
-        environ["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(model.max_output)
+        environ[_MOST_OUTPUT] = str(model.max_output)
     return environ
+
+
+def _narrow(model: Model) -> Iterator[str]:
+    if model.window is not None and model.window < LEAST_WINDOW:
+        yield (
+            f"the window of {model.id} has {model.window} tokens, and Claude Code needs {LEAST_WINDOW}: start its server "
+            "with a larger one, or choose another model"
+        )
 
 
 # ---- settings files

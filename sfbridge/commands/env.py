@@ -8,12 +8,12 @@ import os
 import shlex
 from pathlib import Path
 
-from sfbridge.client import Model, address, first_key
+from sfbridge.client import Model, address
 from sfbridge.config import Config
 
 from . import claude_code, options, programs
 from .choosing import chosen
-from .reach import quiet_log, reached
+from .reach import needed_key, quiet_log, reached
 from .setup import Order
 
 
@@ -33,7 +33,7 @@ def declare(commands: options.Commands) -> None:
 
 def env(arguments: argparse.Namespace) -> int:
     config = options.configuration(arguments)
-    base, key = address(config), first_key(config)
+    base, key = address(config), needed_key(config)
     if arguments.program == "openai":
         print(_exports(programs.openai(base, key)))
         return 0
@@ -48,8 +48,8 @@ def env(arguments: argparse.Namespace) -> int:
     print(_exports(setup.environ))
     for layer, names in claude_code.contradictions(order):
         print(f"# {layer.path} sets {', '.join(names)}, and wins over these lines")
-    if setup.advice:
-        print(f"# {setup.advice}")
+    for advice in setup.advice:
+        print(f"# {advice}")
     print(f"# {shlex.join(('claude', *setup.arguments))}")
     return 0
 

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from urllib.parse import quote
-
-import msgspec
-from msgspec import Struct
 
 from . import options
 from .reach import running
-
-
-class _Told(Struct, frozen=True):
-    explanation: str
+from .terminal import visible
 
 
 def declare(commands: options.Commands) -> None:
@@ -31,11 +24,10 @@ def declare(commands: options.Commands) -> None:
 
 
 def explain(arguments: argparse.Namespace) -> int:
-    print(asyncio.run(_explanation(arguments)))
+    print(visible(asyncio.run(_explanation(arguments))))
     return 0
 
 
 async def _explanation(arguments: argparse.Namespace) -> str:
     async with running(options.configuration(arguments)) as client:
-        path = f"/v1/sfbridge/turns/{quote(arguments.request_id, safe='')}"
-        return msgspec.json.decode(await client.get(path), type=_Told).explanation
+        return await client.explanation(arguments.request_id)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
-from .terminal import Verdict, coloured, done, progress
+from .terminal import Verdict, coloured, done, progress, visible
 
 _WIDTH: Final = len("warning")
 # What stands before the further lines of a finding.
@@ -43,9 +43,10 @@ async def show_all(findings: Findings) -> int:
                 progress(found.what)
                 continue
             done()
-            print(f"{coloured(found.verdict, _WIDTH)}  {found.subject}: {found.told}", flush=True)
+            told = visible(f"{found.subject}: {found.told}")
+            print(f"{coloured(found.verdict, _WIDTH)}  {told}", flush=True)
             if found.advice:
-                print(f"{'':{_WIDTH}}  -> {found.advice}", flush=True)
+                print(f"{'':{_WIDTH}}  -> {visible(found.advice)}", flush=True)
             failures += found.verdict == "fail"
     done()
     return 1 if failures else 0

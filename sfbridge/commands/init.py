@@ -7,41 +7,40 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from sfbridge.config import Config, ConfigError, load
+from sfbridge.config import MOST_PORT, Config, ConfigError, is_loopback, load
 
 from . import options
 from .answers import upstreams
 from .findings import show_all
+from .questions import UPSTREAMS, Line, Upstream
 from .reach import quiet_log
-from .terminal import ask, ask_secret, ask_yes, called
+from .terminal import ask, ask_yes, called
 from .toml import written
 
 _HEAD: Final = """\
-# sfbridge: written by `sfbridge config init`. Every further key, with its default: the config.toml of the
-# distribution, and `sfbridge config show`. Any key can also be set by --set section.key=value or by the environment
-# variable SFBRIDGE_SECTION__KEY.
+# sfbridge: written by `sfbridge config init`. Lines that begin with "#" and a key show its default. Every further key:
+# `sfbridge config show`, and the config.toml of the distribution. What wins, first to last: --set section.key=value,
+# the environment variable SFBRIDGE_SECTION__KEY, this file, the default.
 """
+# Sections that people come back for, as comments.
+_MORE: Final = """\
 
+[models]
+# default = "claude-sonnet-4-6"   # answers names that programs invent; where nobody has it, the first model does
+# [models.aliases]
+# "my-model" = "gpt-4o"           # a name of your own; a list names stand-ins
 
-class Line(NamedTuple):
-    """One key of the file, and why it is there."""
+[journal]
+# contents = false                # keep what was asked and answered with the receipts, in memory
 
-    key: str
-    value: str | int | bool
-    why: str = ""
-
-
-class Upstream(NamedTuple):
-    """One way to get answers: its word on the command line, the name of its table, what it is, what must be asked."""
-
-    word: str
-    table: str
-    what: str
-    questions: Callable[[argparse.Namespace, bool], list[Line]]
+[log]
+# level = "info"                  # debug, info, warning, error
+"""
 
 
 def declare(commands: options.Commands) -> None:
@@ -52,20 +51,18 @@ def declare(commands: options.Commands) -> None:
         "It writes --config FILE (config.toml), readable for you only, and tries it. With --upstream nothing is asked.",
         "sfbridge config init --config ~/.config/sfbridge/config.toml",
     )
-    parser.add_argument(
-        "--upstream", choices=tuple(one.word for one in _UPSTREAMS), help="ask nothing; use this"
-    )
-    parser.add_argument("--my-domain", default="", help="salesforce: address of the org")
-    parser.add_argument("--client-id", default="", help="salesforce: consumer key of the app")
-    parser.add_argument(
-        "--client-secret-file", default="", help="salesforce: a file with its secret"
-    )
-    parser.add_argument("--base-url", default="", help="openai: address of the server")
-    parser.add_argument(
-        "--api-key-file", default="", help="openai: a file with its key, if it needs one"
-    )
-    parser.add_argument("--command", default="", help="claude-cli: the executable")
-    parser.add_argument("--source", default="", help="lingma: the logged-in workdir")
+    words = tuple(one.word for one in UPSTREAMS)
+    parser.add_argument("--upstream", choices=words, help="ask nothing; use this")
+    for option, meaning in (
+        ("--my-domain", "salesforce: address of the org"),
+        ("--client-id", "salesforce: consumer key of the app"),
+        ("--client-secret-file", "salesforce: a file with its secret"),
+        ("--base-url", "openai: address of the server"),
+        ("--api-key-file", "openai: a file with its key, if it needs one"),
+        ("--command", "claude-cli: the executable (claude)"),
+        ("--source", "lingma: the logged-in workdir (~/.lingma)"),
+    ):
+        parser.add_argument(option, default="", help=meaning)
     parser.add_argument(
         "--with-key", action="store_true", help="let clients need a key, which is made"
     )
@@ -76,7 +73,18 @@ def declare(commands: options.Commands) -> None:
 
 
 def init(arguments: argparse.Namespace) -> int:
-    path: Path = arguments.config or options.FILE
+    try:
+        return _init(arguments)
+    except EOFError:
+        raise ConfigError(
+            "nobody answers the questions; with --upstream none is asked (--help names what goes with it)"
+        ) from None
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    if arguments.set_first or arguments.set:
+        raise ConfigError("--set: a first file is written from answers and options; edit it then")
+    path = _place(arguments.config or options.FILE)
     interactive = arguments.upstream is None
     if path.exists() and not arguments.force and not _may_replace(path, interactive=interactive):
         raise ConfigError(f"{path} is there already and stays as it is (--force replaces it)")
@@ -88,8 +96,20 @@ def init(arguments: argparse.Namespace) -> int:
         return 0
     code = asyncio.run(show_all(upstreams(config, asked=True)))
     if not code:
-        print(f"next: {called()} --config {path}")
+        print(f"next: {called()} --config {shlex.quote(str(path))}")
     return code
+
+
+def _place(given: Path) -> Path:
+    """Where the file is to be: behind a link, not in its place. Raises ConfigError for what can be no file."""
+    try:
+        path = given.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"--config: {error}") from None
+    path = path.resolve() if path.is_symlink() else path
+    if not path.name or (path.exists() and not path.is_file()):
+        raise ConfigError(f"--config: {given} is no file, and none can be written there")
+    return path
 
 
 def _may_replace(path: Path, *, interactive: bool) -> bool:
@@ -99,15 +119,15 @@ def _may_replace(path: Path, *, interactive: bool) -> bool:
 def _text(arguments: argparse.Namespace, interactive: bool) -> str:
     chosen = _chosen(arguments.upstream)
     lines = chosen.questions(arguments, interactive)
-    port = arguments.port or (ask("Port to listen on", "8000") if interactive else "8000")
-    if not port.isdecimal():
-        raise ConfigError(f"server.port: {port!r} is not a number")
-    guarded = arguments.with_key or (
-        interactive and ask_yes("Shall programs need a key to use the server?", default=False)
-    )
+    host = arguments.host or "127.0.0.1"
+    port = _port(arguments.port, interactive)
+    near = is_loopback(host)
+    guarded = arguments.with_key or not near
+    if interactive and not guarded:
+        guarded = ask_yes("Shall programs need a key to use the server?", default=False)
     server = [
-        Line("host", arguments.host or "127.0.0.1", "this machine only"),
-        Line("port", int(port)),
+        Line("host", host, "this machine only" if near else "others reach it, so a key is needed"),
+        Line("port", port),
     ]
     tables = [("server", server)]
     if guarded:
@@ -118,38 +138,60 @@ def _text(arguments: argparse.Namespace, interactive: bool) -> str:
         tables.append(
             ("sandbox", [Line("enabled", True, "a Salesforce org in miniature, for trying out")])
         )
-    return _HEAD + "".join(_table(heading, keys) for heading, keys in tables)
+    return _HEAD + "".join(_table(heading, keys) for heading, keys in tables) + _MORE
+
+
+def _port(given: str | None, interactive: bool) -> int:
+    """A port as it was given, else as it is typed; asked again while it is none. Raises ConfigError."""
+    typed = given
+    while True:
+        typed = typed or (ask("Port to listen on", "8000") if interactive else "8000")
+        if typed.isdecimal() and 0 < int(typed) <= MOST_PORT:
+            return int(typed)
+        if given or not interactive:
+            raise ConfigError(f"server.port: {typed!r} is not a port number")
+        print(f"{typed!r} is not a port number")
+        typed = None
 
 
 def _table(heading: str, lines: list[Line]) -> str:
-    shown = (
-        f"{one.key} = {written(one.value)}" + (f"   # {one.why}" if one.why else "")
-        for one in lines
+    shown = [f"{'# ' if one.default else ''}{one.key} = {written(one.value)}" for one in lines]
+    width = min(48, max(map(len, shown)))
+    told = (
+        f"{line:{width}}   # {one.why}".rstrip() if one.why else line
+        for line, one in zip(shown, lines, strict=True)
     )
-    return f"\n[{heading}]\n" + "\n".join(shown) + "\n"
+    return f"\n[{heading}]\n" + "\n".join(told) + "\n"
 
 
 def _chosen(word: str | None) -> Upstream:
-    by_word = {one.word: one for one in _UPSTREAMS}
+    by_word = {one.word: one for one in UPSTREAMS}
     if word is not None:
         return by_word[word]
     print("Where shall the answers come from?")
-    for number, one in enumerate(_UPSTREAMS, 1):
+    for number, one in enumerate(UPSTREAMS, 1):
         print(f"  {number}  {one.what}")
-    answer = ask("Number", "1")
-    if not answer.isdecimal() or not 1 <= int(answer) <= len(_UPSTREAMS):
-        raise ConfigError(f"{answer!r} is none of the numbers")
-    return _UPSTREAMS[int(answer) - 1]
+    while True:
+        answer = ask("Number", "1")
+        if answer.isdecimal() and 1 <= int(answer) <= len(UPSTREAMS):
+            return UPSTREAMS[int(answer) - 1]
+        print(f"{answer!r} is none of the numbers")
 
 
 def _written(path: Path, text: str) -> Config:
-    """Write the file whole or not at all, for its owner alone; the configuration that it is. Raises ConfigError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the file whole or not at all, for its owner alone; the configuration that it is. What it replaces is kept
+    beside it. Raises ConfigError, and then nothing has changed."""
+    from sfbridge.server.examining import examine
+
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _fresh(path.with_name(f".{path.name}.new")) as new:
         number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(number, "w", encoding="utf-8") as file:
             file.write(text)
         config = load(new, environ={})
+        examine(config)
+        if path.exists():
+            path.replace(path.with_name(f"{path.name}.before"))
         new.replace(path)
     return config
 
@@ -162,100 +204,3 @@ def _fresh(path: Path) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
-
-
-# ---- the questions of each upstream
-
-
-def _value(given: str, interactive: bool, question: str, option: str) -> str:
-    found = given or (ask(question) if interactive else "")
-    if not found:
-        raise ConfigError(f"{option} is needed")
-    return found
-
-
-def _sandbox(_: argparse.Namespace, __: bool) -> list[Line]:
-    return [
-        Line("kind", "salesforce"),
-        Line("my_domain", "sandbox", "the built-in org, no account needed"),
-    ]
-
-
-def _salesforce(arguments: argparse.Namespace, interactive: bool) -> list[Line]:
-    domain = _value(
-        arguments.my_domain,
-        interactive,
-        "My Domain of the org (https://….my.salesforce.com)",
-        "--my-domain",
-    )
-    client = _value(
-        arguments.client_id, interactive, "Consumer key of the External Client App", "--client-id"
-    )
-    lines = [
-        Line("kind", "salesforce"),
-        Line("my_domain", domain),
-        Line("client_id", client),
-    ]
-    return [
-        *lines,
-        _secret("client_secret", arguments.client_secret_file, interactive, "Consumer secret"),
-    ]
-
-
-def _openai(arguments: argparse.Namespace, interactive: bool) -> list[Line]:
-    base = _value(
-        arguments.base_url,
-        interactive,
-        "Address of the server (http://127.0.0.1:8080)",
-        "--base-url",
-    )
-    lines = [Line("kind", "openai"), Line("base_url", base)]
-    if arguments.api_key_file or (interactive and ask_yes("Does it need a key?", default=False)):
-        lines.append(_secret("api_key", arguments.api_key_file, interactive, "Key"))
-    return lines
-
-
-def _secret(key: str, file: str, interactive: bool, question: str) -> Line:
-    if file:
-        return Line(f"{key}_file", str(Path(file).expanduser().absolute()))
-    typed = ask_secret(question) if interactive else ""
-    if not typed:
-        raise ConfigError(f"--{key.replace('_', '-')}-file is needed: a file that holds it")
-    return Line(key, typed)
-
-
-def _claude(arguments: argparse.Namespace, interactive: bool) -> list[Line]:
-    command = arguments.command or (ask("Command", "claude") if interactive else "claude")
-    return [
-        Line("kind", "claude-cli"),
-        Line("command", command, "logged in by its owner beforehand"),
-    ]
-
-
-def _lingma(arguments: argparse.Namespace, interactive: bool) -> list[Line]:
-    source = arguments.source or (
-        ask("Logged-in workdir", "~/.lingma") if interactive else "~/.lingma"
-    )
-    return [
-        Line("kind", "lingma"),
-        Line("source", source, "a login that instances are copied from"),
-    ]
-
-
-_UPSTREAMS: Final = (
-    Upstream(
-        "sandbox",
-        "salesforce",
-        "the built-in sandbox org, to try everything without an account",
-        _sandbox,
-    ),
-    Upstream("salesforce", "salesforce", "a Salesforce org", _salesforce),
-    Upstream(
-        "openai",
-        "local",
-        "an OpenAI-compatible server (llama.cpp, vLLM, Ollama, LM Studio, …)",
-        _openai,
-    ),
-    Upstream("claude-cli", "claude", "the claude command of this machine", _claude),
-    Upstream("lingma", "lingma", "Alibaba Lingma, logged in on this machine", _lingma),
-)

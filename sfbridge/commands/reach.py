@@ -14,13 +14,24 @@ from msgspec.structs import replace
 
 from sfbridge import log
 from sfbridge.client import Client, Unanswered, address, first_key
-from sfbridge.config import Config
+from sfbridge.config import Config, ConfigError
 from sfbridge.gateway import Gateway
 from sfbridge.hiding import Secrets
 from sfbridge.secrecy import secrets_of
 
 # The name of the key of a server of our own.
 OWN: Final = "own"
+
+
+def needed_key(config: Config) -> str:
+    """A key that opens the server, to be told to a program; empty where none is needed. Raises ConfigError where one is
+    needed and only its hash is known."""
+    key = first_key(config)
+    if config.keys and not key:
+        raise ConfigError(
+            "the configuration has the hashes of keys only; give this command a key: SFBRIDGE_KEYS__ME=<key> before it"
+        )
+    return key
 
 
 @asynccontextmanager

@@ -56,8 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     origins = options.origins(arguments)
     config = origins.load()
     sandboxed = origins.path is None and config.upstream == Config().upstream
-    # a program that draws on the terminal must not be written over
-    with log.to_file(state_file(LOG), config.log.level, Secrets(secrets_of(config))):
+    with _logging(config):
         work = _run(
             config,
             program,
@@ -66,6 +65,23 @@ def run(arguments: argparse.Namespace) -> int:
             _NO_FILE if sandboxed else "",
         )
         return asyncio.run(work)
+
+
+@contextmanager
+def _logging(config: Config) -> Iterator[None]:
+    """The log goes to a file: a program that draws on the terminal must not be written over. Where there can be no
+    file, there is no log."""
+    secrets = Secrets(secrets_of(config))
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(log.to_file(state_file(LOG), config.log.level, secrets))
+        except OSError as error:
+            print(
+                f"sfbridge: there is no log, because {error.filename} cannot be written",
+                file=sys.stderr,
+            )
+            log.configure("critical", secrets, "text")
+        yield
 
 
 async def _run(
@@ -82,8 +98,8 @@ async def _run(
         print(f"sfbridge: {program.name} with {model.id} at {client.base}", file=sys.stderr)
         if notice and client.base != address(config):
             print(f"sfbridge: {notice}", file=sys.stderr)
-        if setup.advice:
-            print(f"sfbridge: {setup.advice}", file=sys.stderr)
+        for advice in setup.advice:
+            print(f"sfbridge: {advice}", file=sys.stderr)
         kept = {name: value for name, value in os.environ.items() if name not in setup.without}
         environ = {**kept, **programs.beside_proxies(kept), **setup.environ}
         with _private(setup.settings) as file:
@@ -114,11 +130,25 @@ async def _child(command: Sequence[str], environ: dict[str, str]) -> int:
     return code if code >= 0 else 128 - code
 
 
+def _in_front() -> bool:
+    """Whether a terminal's Ctrl-C reaches this process, wherever its streams lead."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
+
+
 def _pass_on_signals(child: asyncio.subprocess.Process, stack: ExitStack) -> None:
     """Whatever would end us goes to the child instead, whose end then is ours."""
     loop = asyncio.get_running_loop()
     # the terminal itself sends Ctrl-C to both; then the child has it already
-    shared = sys.stdin.isatty()
+    shared = _in_front()
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):
         number = getattr(signal, name, None)
         if number is None:

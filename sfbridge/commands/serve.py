@@ -8,11 +8,11 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from typing import Final
 
 from aiohttp import web
 
@@ -28,8 +28,6 @@ from .notify import Notify, watchdog_seconds
 from .terminal import called
 
 _log = logging.getLogger("sfbridge")
-
-_UNLISTENABLE: Final = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
 
 def declare(commands: options.Commands) -> None:
@@ -49,6 +47,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
     origins = options.origins(arguments)
     config = origins.load()
+    _see_that_it_is_free(config)
     secrets = Secrets(secrets_of(config))
     log.configure(config.log.level, secrets, config.log.format)
     _log.info("%s; opening %s", _source(origins), ", ".join(config.upstream))
@@ -64,11 +63,13 @@ def _source(origins: options.Origins) -> str:
 
 
 def _run(app: web.Application, config: Config, notify: Notify) -> None:
-    host, port = config.server.host, config.server.port
+    host, port, base = config.server.host, config.server.port, address(config)
     guarded = f"{len(config.keys)} keys" if config.keys else "no key needed, this machine only"
 
-    def announce(_: str) -> None:
-        _log.info("sfbridge %s on http://%s:%d (%s)", __version__, host, port, guarded)
+    def announce(told: str) -> None:
+        # where any free port was wanted, aiohttp's own words have the one that it got
+        found = re.search(r"http://\S+", told) if not port else None
+        _log.info("sfbridge %s on %s (%s)", __version__, found[0] if found else base, guarded)
         notify.ready()
 
     async def attended(app: web.Application) -> AsyncIterator[None]:
@@ -96,15 +97,34 @@ def _run(app: web.Application, config: Config, notify: Notify) -> None:
             shutdown_timeout=1.0,
             loop=_loop(),
         )
-    except socket.gaierror as error:
-        raise ConfigError(f"server.host: {host!r} leads nowhere ({error.strerror})") from None
     except OSError as error:
-        if error.errno not in _UNLISTENABLE:
-            raise
-        raise ConfigError(
-            f"server.port: cannot listen on {host}:{port} ({os.strerror(error.errno)}); stop what has it, or "
-            "choose another with --port"
-        ) from None
+        raise _unlistenable(error, host, port) from None
+
+
+def _see_that_it_is_free(config: Config) -> None:
+    """Before anything is opened: what is opened first might be refused for the same reason, under another name.
+    Raises ConfigError."""
+    host, port = config.server.host, config.server.port
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise _unlistenable(error, host, port) from None
+
+
+def _unlistenable(error: OSError, host: str, port: int) -> Exception:
+    if isinstance(error, socket.gaierror):
+        return ConfigError(f"server.host: {host!r} leads nowhere ({error.strerror})")
+    reason = os.strerror(error.errno or 0)
+    match error.errno:
+        case errno.EADDRINUSE | errno.EACCES:
+            do = "stop what has it (another sfbridge?), or choose another with --port"
+            return ConfigError(f"server.port: cannot listen on {host}:{port} ({reason}); {do}")
+        case errno.EADDRNOTAVAIL:
+            return ConfigError(f"server.host: {host} is no address of this machine ({reason})")
+        case _:
+            return error
 
 
 def _hint(config: Config) -> str:

@@ -38,7 +38,7 @@ class Setup(NamedTuple):
     arguments: tuple[str, ...] = ()
     settings: Mapping[str, Any] = {}
     settings_flag: str = ""
-    advice: str = ""
+    advice: tuple[str, ...] = ()
 
 
 class Program(NamedTuple):

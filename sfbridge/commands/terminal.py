@@ -23,7 +23,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their longest cell, two spaces between them."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 def wrapped(text: str, indent: str) -> list[str]:
@@ -51,14 +51,23 @@ def coloured(verdict: Verdict, width: int = 0) -> str:
 
 def progress(words: str) -> None:
     """Show on a terminal what is being waited for; the next line takes its place. Nothing elsewhere."""
-    if sys.stderr.isatty():
-        print(f"{_CLEAR_LINE}{words} …", end="\r", file=sys.stderr, flush=True)
+    if _obeys(sys.stderr):
+        # a line that wraps could not be taken away again
+        shown = visible(words)[: shutil.get_terminal_size().columns - 3]
+        print(f"{_CLEAR_LINE}{shown} …", end="\r", file=sys.stderr, flush=True)
 
 
 def done() -> None:
     """Take away what `progress` showed."""
-    if sys.stderr.isatty():
+    if _obeys(sys.stderr):
         print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
+
+
+def visible(text: str) -> str:
+    """A server's or a model's words, without what a terminal would obey; line breaks and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
 
 
 def called() -> str:
@@ -79,7 +88,9 @@ def ask(question: str, default: str = "") -> str:
 
 
 def ask_secret(question: str) -> str:
-    """The same, unseen."""
+    """The same, unseen; where nothing could show it, as it comes."""
+    if not sys.stdin.isatty():
+        return ask(question)
     return getpass.getpass(f"{question} (not shown): ").strip()
 
 
@@ -88,4 +99,9 @@ def ask_yes(question: str, *, default: bool) -> bool:
 
 
 def _has_colours(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return _obeys(stream) and not os.environ.get("NO_COLOR")
+
+
+def _obeys(stream: TextIO) -> bool:
+    """Whether it is a terminal that takes commands."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

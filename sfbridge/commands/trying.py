@@ -10,10 +10,9 @@ from msgspec.json import decode
 
 from sfbridge.client import Client, Unanswered
 
+from .claude_code import LEAST_WINDOW
 from .findings import Finding
 
-# Claude Code's own instructions and tools take 20,000 tokens and more, and its answers want room too.
-LEAST_WINDOW: Final = 32_000
 # Enough for models that think first.
 _MOST_OUTPUT: Final = 1024
 # Seconds; a server that loads its model first may need a while.

@@ -244,3 +244,23 @@ def test_where_an_administrator_leads_elsewhere(tmp_path: Path) -> None:
         claude_code.setup(order, managed=file)
     file.write_text(json.dumps({"env": {"ANTHROPIC_BASE_URL": "http://127.0.0.1:8000/anthropic"}}))
     assert claude_code.setup(order, managed=file).environ["ANTHROPIC_MODEL"] == "sf/claude-code-m"
+
+
+def test_a_window_that_is_too_small_is_told() -> None:
+    """Claude Code is told the window of its model, and the person that it does not fit into it; limits of somebody else's
+    model do not stay."""
+    small = claude_code.setup(Order("http://127.0.0.1:8000", "", Model(id="m", window=8192)))
+    assert small.environ["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "8192"
+    assert any("Claude Code needs 32000" in advice for advice in small.advice)
+    unknown = claude_code.setup(Order("http://127.0.0.1:8000", "", Model(id="m")))
+    assert {"CLAUDE_CODE_MAX_CONTEXT_TOKENS", "CLAUDE_CODE_MAX_OUTPUT_TOKENS"} <= {*unknown.without}
+    assert unknown.settings["env"]["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == ""
+
+
+async def test_a_home_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) -> None:
+    """Where there can be no log, the program is started without one, and a line says so."""
+    configured(tmp_path)
+    env = {**pretend(tmp_path, "claude"), "XDG_STATE_HOME": "/dev/null"}
+    found = await run("run", "claude", "--port", str(free_port()), home=tmp_path, env=env)
+    assert found.code == 7
+    assert "there is no log" in found.err
