@@ -17,6 +17,7 @@ from sfbridge.sandbox.faults import fault_of
 from sfbridge.server.app import create_app
 from sfbridge.upstream.claude_cli import Settings as ClaudeSettings
 from sfbridge.upstream.lingma import Settings as LingmaSettings
+from sfbridge.upstream.openai import Settings as OpenAiSettings
 from sfbridge.upstream.salesforce import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -27,10 +28,22 @@ _CONFIG = Config()
 TABLES = {
     **{
         name: getattr(_CONFIG, name)
-        for name in ("server", "stream", "http", "models", "tools", "journal", "sessions", "log")
+        for name in (
+            "server",
+            "stream",
+            "http",
+            "models",
+            "tools",
+            "output",
+            "journal",
+            "sessions",
+            "log",
+        )
     },
+    "pruning": Pruning(),
     "keys.n8n": Key(),
     "upstream.salesforce": Settings(),
+    "upstream.local": OpenAiSettings(),
     "upstream.claude": ClaudeSettings(),
     "upstream.lingma": LingmaSettings(),
     "sandbox": SandboxSettings(),
@@ -168,6 +181,7 @@ def test_defaults_in_the_configuration_file_are_the_defaults() -> None:
             "queue",
             "queue_seconds",
         },
+        "upstream.local": {"kind", "base_url", "images"},
         "upstream.claude": {"kind"},
         "upstream.lingma": {"kind", "source", "instances", "in_flight"},
         "sandbox": {"enabled", "port"},
@@ -191,6 +205,7 @@ def test_every_setting_is_in_the_configuration_file() -> None:
     absent = {  # tables of their own there
         "models": {"aliases"},
         "upstream.salesforce": {"models"},
+        "upstream.local": {"models"},
         "upstream.claude": {"models"},
         "keys.n8n": {"secret"},
     }

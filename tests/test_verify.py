@@ -57,7 +57,7 @@ async def running(command: str, port: int) -> AsyncIterator[None]:
         await shell.wait()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_every_row_shows_what_it_says() -> None:
     """The page's own commands, run in bash against the page's own servers."""
     assert len(ROWS) == PAGE.count("\n| ") - 2

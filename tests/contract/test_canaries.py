@@ -101,7 +101,7 @@ async def push(bridge: Any, wire: str) -> None:
     url = bridge.url + PATHS[wire]
     models = ["gpt-4o"] + [
         f"sfdc_ai__Defaultsandbox-{fault}"
-        for fault in ("bad-call", "400", "500", "cut", "overflow")
+        for fault in ("bad-call", "403", "500", "cut", "overflow")
     ]
     for stream in (False, True):
         for model in models:
