@@ -15,6 +15,7 @@ from aiohttp import ClientSession, web
 from claude_bench import claude  # noqa: F401  a fixture
 from hypothesis import settings
 from lingma_bench import lingma  # noqa: F401  a fixture
+from listening import listen
 from local_bench import begin  # noqa: F401  a fixture
 
 from sfbridge.config import Config, section
@@ -89,15 +90,6 @@ class Bridge:
         self.org = org_app[ORG]
         self.app = app
         self.http = http
-
-
-async def listen(stack: AsyncExitStack, app: web.Application) -> str:
-    """Serve an application on a free loopback port until the stack closes; its base URL."""
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
 StartBridge = Callable[..., Coroutine[Any, Any, Bridge]]

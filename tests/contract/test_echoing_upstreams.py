@@ -14,6 +14,7 @@ from urllib.parse import quote_plus, urlsplit
 import pytest
 from aiohttp import ClientSession, web
 from canaries import written
+from listening import listen
 from local_bench import Hasty
 from speak import EVERY_WIRE, PATHS, body_of
 
@@ -111,14 +112,6 @@ def echoing(answer: dict[str, Any]) -> Any:
         )
 
     return echo
-
-
-async def listen(stack: AsyncExitStack, app: web.Application) -> str:
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
 async def asked(bench: Bench, wire: str, *, stream: bool = False) -> tuple[str, str]:
