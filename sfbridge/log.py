@@ -42,6 +42,8 @@ class Said:
 # Set per request, seen by every line that is written for it.
 SAID: Final[ContextVar[Said | None]] = ContextVar("said", default=None)
 
+_UNREADABLE: Final = "RequestPayloadError"
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -126,7 +128,9 @@ def _without_bytes(record: logging.LogRecord) -> logging.LogRecord:
     """aiohttp tells of requests that are not HTTP by their bytes, which may be anybody's words: here it is told that
     there was one."""
     error = record.exc_info[1] if record.exc_info else None
-    if record.name != "aiohttp.server" or not isinstance(error, HttpProcessingError):
+    # of the latter only aiohttp.web has the class
+    unreadable = isinstance(error, HttpProcessingError) or type(error).__name__ == _UNREADABLE
+    if record.name != "aiohttp.server" or not unreadable:
         return record
     told = f"a request that is not HTTP was refused ({type(error).__name__})"
     return logging.LogRecord(

@@ -114,7 +114,10 @@ def _private(settings: Mapping[str, Any]) -> Iterator[str]:
     if not settings:
         yield ""
         return
-    with tempfile.TemporaryDirectory(prefix="sfbridge-") as folder:
+    # where there is one, it is emptied at the latest when its owner logs out
+    place = os.environ.get("XDG_RUNTIME_DIR", "")
+    own = place if os.path.isdir(place) else None
+    with tempfile.TemporaryDirectory(prefix="sfbridge-", dir=own) as folder:
         path = f"{folder}/settings.json"
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(settings, file)

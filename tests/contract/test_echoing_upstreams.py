@@ -218,6 +218,8 @@ RAW = {
     b'Content-Type: application/json\r\n\r\nzz\r\n{"messages":"hunter2 zq4711"}\r\n',
     "a control character": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: hunter2 \x01 zq4711\r\n\r\n",
     "a length that is none": b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: hunter2\r\n\r\nzq4711",
+    "a body of another encoding": b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Encoding: gzip\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 14\r\nConnection: close\r\n\r\nhunter2 zq4711",
     "a path with a line break": b"GET /nowhere/%0a03:00:00%20forged%1b%5d0;owned%07 HTTP/1.1\r\n"
     + HEAD
     + b"\r\n",
