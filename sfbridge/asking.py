@@ -39,6 +39,7 @@ class Asking:
         exchange.retries += 1
         self._counters.one("retries")
         await self._clock.sleep(seconds)
+        exchange.retried_ms.append(exchange.elapsed_ms)
 
 
 class Accepted:

@@ -111,6 +111,7 @@ class Exchange:
         self.retries = 0
         self.attempts = 0
         self.rounds = 0
+        self.retried_ms: list[int] = []
         self.asked_again_ms: list[int] = []
         self.tickets: list[Ticket] = []
         self.heartbeats = 0
@@ -147,6 +148,7 @@ class Exchange:
         """Add what became of a further choice."""
         self.attempts += part.attempts
         self.retries += part.retries
+        self.retried_ms = sorted(self.retried_ms + part.retried_ms)
         self.rounds += part.rounds
         self.usage = self.usage.plus(part.usage)
         self.plan = self.plan or part.plan
@@ -315,6 +317,7 @@ class Exchange:
             estimated=self.usage.estimated,
             prepared_ms=self.ms("prepared"),
             connected_ms=self.ms("connected"),
+            retried_ms=tuple(self.retried_ms),
             asked_again_ms=tuple(self.asked_again_ms),
             accepted_ms=self.ms("accepted"),
             first_ms=self.ms("first"),

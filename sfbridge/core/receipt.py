@@ -30,6 +30,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     heartbeats signs of life that were sent into the silent stream
     prepared_ms  when it was decided what to ask whom; the queue comes after that
     connected_ms  when there was a way to the upstream; None also where a proxy may be in between
+    retried_ms  when a call was begun again, the wait after its refusal being over
     asked_again_ms  when a faulty answer was shown to the model
     queued_ms  how long it waited for a place at its upstreams' gates
     tokens     as reported, `estimated` where we counted ourselves
@@ -71,6 +72,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     estimated: bool = False
     prepared_ms: int | None = None
     connected_ms: int | None = None
+    retried_ms: tuple[int, ...] = ()
     asked_again_ms: tuple[int, ...] = ()
     accepted_ms: int | None = None
     first_ms: int | None = None

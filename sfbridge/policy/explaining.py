@@ -139,6 +139,7 @@ def _times(r: Receipt) -> str:
         ("prepared", r.prepared_ms),
         ("connected", r.connected_ms),
         ("accepted by the upstream", r.accepted_ms),
+        *(("tried again", ms) for ms in r.retried_ms),
         *(("asked again", ms) for ms in r.asked_again_ms),
         ("first words", r.first_ms),
         ("end", r.total_ms),
