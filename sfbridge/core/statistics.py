@@ -16,6 +16,22 @@ class Spread(Struct, frozen=True, kw_only=True):
     p99: int | None = None
 
 
+class Minute(Struct, frozen=True, kw_only=True):
+    """The turns that ended in one minute, and percentiles of its whole ones.
+
+    ago     0: the minute that is not over yet
+    errors  the failed ones by the kind of their error
+    """
+
+    ago: int
+    whole: int = 0
+    failed: int = 0
+    left: int = 0
+    errors: dict[str, int] = {}
+    first: Spread = Spread()
+    total: Spread = Spread()
+
+
 class Share(Struct, frozen=True, kw_only=True):
     """What became of the turns of one wire, upstream, model or key since the start.
 
@@ -80,6 +96,7 @@ class Stats(Struct, frozen=True, kw_only=True):
     running   turns that are under way, the oldest first
     refusals  requests that never became a turn, by the kind of their error (such as "authentication")
     counters  corrections and findings by name; `json_repair_total` is the sum of the repairs
+    minutes   the last 15 minutes, the oldest first; one in which no turn ended is left out
     """
 
     version: str
@@ -95,3 +112,4 @@ class Stats(Struct, frozen=True, kw_only=True):
     quotas: dict[str, QuotaState]
     refusals: dict[str, int]
     counters: dict[str, int]
+    minutes: tuple[Minute, ...]

@@ -38,6 +38,7 @@ def statistics_of(app: web.Application, gateway: Gateway) -> Stats:
         quotas=app[QUOTAS].states(),
         refusals=refusals,
         counters={**totals, "json_repair_total": repairs},
+        minutes=found.minutes(),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from sfbridge.core.receipt import Receipt
-from sfbridge.core.statistics import Share, Spread
+from sfbridge.core.statistics import Minute, Share, Spread
 
 from .clock import Clock
 
@@ -22,6 +22,8 @@ BOUNDS: Final = (
 # What percentiles are made from: whole turns that ended within these seconds, at most so many.
 RECENT_SECONDS: Final = 900.0
 _MOST_RECENT: Final = 2048
+# Minutes that are told one by one.
+_MINUTES: Final = 15
 
 
 class Labels(NamedTuple):
@@ -89,6 +91,43 @@ class _Recent(NamedTuple):
     queued: int
 
 
+class _Minute:
+    """Turns that end in the same minute; percentiles are of its latest ones, should there be very many."""
+
+    __slots__ = ("_first", "_spreads", "_total", "errors", "number", "verdicts")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.verdicts: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self._first: deque[int] = deque(maxlen=_MOST_RECENT)
+        self._total: deque[int] = deque(maxlen=_MOST_RECENT)
+        self._spreads: tuple[Spread, Spread] | None = None
+
+    def add(self, receipt: Receipt) -> None:
+        self.verdicts[receipt.verdict] += 1
+        if receipt.verdict == "failed":
+            self.errors[receipt.error_kind] += 1
+        if receipt.verdict == "whole":
+            self._total.append(receipt.total_ms)
+            if receipt.first_ms is not None:
+                self._first.append(receipt.first_ms)
+            self._spreads = None
+
+    def shown(self, now: int) -> Minute:
+        if self._spreads is None:
+            self._spreads = spread(list(self._first)), spread(list(self._total))
+        return Minute(
+            ago=now - self.number,
+            whole=self.verdicts["whole"],
+            failed=self.verdicts["failed"],
+            left=self.verdicts["left"],
+            errors=dict(self.errors),
+            first=self._spreads[0],
+            total=self._spreads[1],
+        )
+
+
 class Statistics:
     """Fed with every receipt; read by pages."""
 
@@ -96,6 +135,7 @@ class Statistics:
         self.series: dict[Labels, Series] = {}
         self.refusals: Counter[tuple[str, str]] = Counter()
         self._recent: deque[_Recent] = deque(maxlen=_MOST_RECENT)
+        self._minutes: deque[_Minute] = deque(maxlen=_MINUTES)
         self._clock = clock
         self._started = clock.now()
 
@@ -112,6 +152,7 @@ class Statistics:
         if series is None:
             series = self.series[labels] = Series()
         series.add(receipt, repairs)
+        self._minute().add(receipt)
         if outcome == "whole":
             self._recent.append(
                 _Recent(
@@ -138,6 +179,20 @@ class Statistics:
             )
             for name in names
         }
+
+    def minutes(self) -> tuple[Minute, ...]:
+        """The last 15 minutes but for those in which no turn ended, the oldest first."""
+        now = self._number()
+        return tuple([m.shown(now) for m in self._minutes if now - m.number < _MINUTES])
+
+    def _minute(self) -> _Minute:
+        number = self._number()
+        if not self._minutes or self._minutes[-1].number != number:
+            self._minutes.append(_Minute(number))
+        return self._minutes[-1]
+
+    def _number(self) -> int:
+        return int(self._clock.now() // 60)
 
     def _lately(self) -> Iterator[_Recent]:
         since = self._clock.now() - RECENT_SECONDS

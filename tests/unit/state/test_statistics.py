@@ -84,3 +84,28 @@ def test_failures_before_a_turn_are_counted_apart(clock: Any) -> None:
     statistics.refuse("anthropic", "authentication")
     assert statistics.refusals == {("anthropic", "authentication"): 2}
     assert statistics.overall().turns == 0
+
+
+def test_minutes_are_counted_one_by_one(clock: Any) -> None:
+    """Each minute has its own turns, failures and percentiles, however many there are; after a quarter of an hour it
+    is forgotten."""
+    clock.time = 6000.0
+    statistics = Statistics(clock)
+    for milliseconds in range(1, 3001):
+        count(statistics, total_ms=milliseconds, first_ms=1)
+    count(statistics, verdict="failed", error_kind="timeout", total_ms=9)
+    clock.time += 119
+    count(statistics, verdict="left", total_ms=9)
+    count(statistics, total_ms=7)
+    old, new = statistics.minutes()
+    assert (old.ago, old.whole, old.failed, old.left) == (1, 3000, 1, 0)
+    assert (old.errors, old.first.p99, old.total.p99) == ({"timeout": 1}, 1, 2980)
+    assert (new.ago, new.whole, new.failed, new.left) == (0, 1, 0, 1)
+    assert (new.first.n, new.total.p50) == (0, 7)
+    count(statistics, total_ms=9)
+    assert statistics.minutes()[-1].total.p99 == 9
+    clock.time += 60 * 14
+    assert [(minute.ago, minute.whole) for minute in statistics.minutes()] == [(14, 2)]
+    clock.time += 60
+    assert statistics.minutes() == ()
+    assert sum(statistics.overall().outcomes.values()) == 3004
