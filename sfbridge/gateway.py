@@ -157,10 +157,11 @@ class Gateway:
             self.planner.learn(plan, told)
         level = self.contexts.seen(
             plan.conversation,
-            model=plan.target.model,
+            model=next(iter(exchange.trace.known_as), plan.target.model),
             window=plan.window,
             input=told or plan.prompt_tokens,
             output=usage.output or 0,
+            estimated=usage.estimated or not told,
             pruned=bool(plan.notes.get("prunings")),
             overflow=overflow,
             at=exchange.at,

@@ -22,13 +22,14 @@ _RECENT: Final = 6
 
 
 class Turn(Struct, frozen=True, kw_only=True, gc=False):
-    """One request of a conversation. `at` is seconds since the epoch; counts are tokens."""
+    """One request of a conversation. `at` is seconds since the epoch; counts are tokens, reported or `estimated`."""
 
     at: float
     model: str
     window: int | None
     input: int
     output: int
+    estimated: bool
     pruned: bool
     overflow: bool
 
@@ -77,6 +78,7 @@ class _Conversation:
             "input_tokens": last.input,
             "peak_input_tokens": self.peak,
             "output_tokens": last.output,
+            "estimated": last.estimated,
             "total_output_tokens": self.output,
             "utilisation": _utilisation(last),
             "level": self.level,
@@ -122,6 +124,7 @@ class Contexts:
         window: int | None,
         input: int,
         output: int,
+        estimated: bool,
         pruned: bool,
         overflow: bool,
         at: float,
@@ -145,6 +148,7 @@ class Contexts:
             window=window,
             input=input,
             output=output,
+            estimated=estimated,
             pruned=pruned,
             overflow=overflow,
         )

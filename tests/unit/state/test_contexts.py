@@ -14,6 +14,7 @@ def seen(contexts: Contexts, name: str, count: int, **facts: Any) -> Level | Non
         "model": "m",
         "window": 1_000,
         "output": 10,
+        "estimated": False,
         "pruned": False,
         "overflow": False,
         "at": 1.0,
@@ -46,7 +47,7 @@ def test_a_conversation_is_shown_with_its_numbers() -> None:
     seen(contexts, "c", 900, at=6.0)
     seen(contexts, "c", 600, at=7.0, pruned=True, output=30)
     seen(contexts, "c", 1_200, at=8.0, overflow=True, output=0)
-    seen(contexts, "c", 650, at=9.0)
+    seen(contexts, "c", 650, at=9.0, estimated=True)
     got = shown(contexts)
     history = got.pop("history")
     assert got == {
@@ -56,6 +57,7 @@ def test_a_conversation_is_shown_with_its_numbers() -> None:
         "input_tokens": 650,
         "peak_input_tokens": 1_200,
         "output_tokens": 10,
+        "estimated": True,
         "total_output_tokens": 60,
         "utilisation": 0.65,
         "level": None,
