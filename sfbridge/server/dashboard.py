@@ -34,7 +34,7 @@ from .keys import (
 )
 from .paths import DASHBOARD
 
-COOKIE: Final = "sfbridge_dashboard"
+_COOKIE: Final = "sfbridge_dashboard"
 
 _FILES: Final = {
     "dashboard.css": "text/css; charset=utf-8",
@@ -128,7 +128,7 @@ async def enter(request: web.Request) -> web.Response:
     name = await name_of(request, entering.key)
     visitor = request.app[VISITORS].enter(name, keys)
     response = _json(b"{}")
-    response.set_cookie(COOKIE, visitor, path=DASHBOARD, httponly=True, samesite="Strict")
+    response.set_cookie(_cookie(request), visitor, path=DASHBOARD, httponly=True, samesite="Strict")
     return response
 
 
@@ -147,6 +147,11 @@ def routes() -> list[web.RouteDef]:
         web.get(DASHBOARD + "turns/{id}", turn),
         web.get(DASHBOARD + "{name:" + "|".join(map(_pattern, _FILES)) + "}", static),
     ]
+
+
+def _cookie(request: web.Request) -> str:
+    """Browsers send cookies of one host to all its ports; two servers would put each other's visitors out."""
+    return f"{_COOKIE}_{request.url.port}"
 
 
 def _pattern(name: str) -> str:
@@ -176,7 +181,7 @@ def _admitted(request: web.Request) -> str:
     keys = clients(request[GENERATION].config)
     if not keys:
         return ""
-    key = request.app[VISITORS].key_of(request.cookies.get(COOKIE, ""), keys)
+    key = request.app[VISITORS].key_of(request.cookies.get(_cookie(request), ""), keys)
     if key is None:
         raise GatewayError(
             "authentication", "This dashboard asks for a key.", code="missing_api_key"

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp import ClientResponse, ClientSession
+from aiohttp import ClientResponse, ClientSession, CookieJar
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 KEYS = {"laptop": "a-secret-of-some-length"}
@@ -183,3 +183,16 @@ async def test_a_stopping_server_ends_its_feeds_at_once(start: Any) -> None:
             await bridge.app.shutdown()
             while await feed.content.readany():
                 pass
+
+
+async def test_two_servers_of_one_host_keep_their_visitors(start: Any) -> None:
+    """Browsers send a cookie to every port of its host, so each server looks for its own."""
+    first, second = await start(config={"keys": KEYS}), await start(config={"keys": KEYS})
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as browser:
+        for bridge in (first, second):
+            enter = bridge.url + "/dashboard/enter"
+            async with browser.post(enter, json={"key": KEYS["laptop"]}) as response:
+                assert response.status == 200
+        for bridge in (first, second):
+            async with browser.get(bridge.url + "/dashboard/open") as response:
+                assert response.status == 200
