@@ -7,6 +7,7 @@ send a key of its own.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from importlib.resources import files
 from typing import Final
 
@@ -26,7 +27,6 @@ from .keys import (
     DRAINING,
     GENERATION,
     GENERATIONS,
-    JOURNAL,
     KEY_ID,
     RUNNING,
     VISITORS,
@@ -38,9 +38,21 @@ _COOKIE: Final = "sfbridge_dashboard"
 
 _FILES: Final = {
     "dashboard.css": "text/css; charset=utf-8",
-    "dashboard.js": "text/javascript; charset=utf-8",
-    "drawing.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    **dict.fromkeys(
+        (
+            "board.js",
+            "dashboard.js",
+            "drawing.js",
+            "entering.js",
+            "feed.js",
+            "keep.js",
+            "story.js",
+            "turns.js",
+            "words.js",
+        ),
+        "text/javascript; charset=utf-8",
+    ),
 }
 # Everything comes from this server, nothing is inline, and no other page may frame this one.
 _GUARDED: Final = {
@@ -50,9 +62,11 @@ _GUARDED: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-# At most one message in this many seconds, and at least one in those: ages and lifetimes go on without any turn.
+# At most one message in this many seconds, and at least one in those: phases, ages and lifetimes go on without any
+# turn's beginning or end. The page takes a server for gone that was silent for twice as long.
 _LEAST_SECONDS: Final = 0.5
-_MOST_SECONDS: Final = 5.0
+_BUSY_SECONDS: Final = 0.5
+_IDLE_SECONDS: Final = 5.0
 _RECONNECT_MS: Final = 1000
 
 _encode = msgspec.json.Encoder().encode
@@ -88,23 +102,22 @@ async def static(request: web.Request) -> web.Response:
 
 
 async def feed(request: web.Request) -> web.StreamResponse:
-    """The board, sent anew whenever something changed. It ends when the configuration is replaced or the server stops;
-    the browser then asks again."""
+    """The board, sent anew whenever something changed, its first message with every turn that is remembered. It ends
+    when the configuration is replaced or the server stops; the browser then asks again."""
     _admitted(request)
     app, generation, clock = request.app, request[GENERATION], request.app[CLOCK]
-    changes, told, seen = app[RUNNING].feed, "", -1
+    running, told, stopping = app[RUNNING], "", False
     async with sse_response(request, headers=_GUARDED) as response:
-        while app[GENERATIONS].now is generation and not app[DRAINING].stopping:
-            latest, seen = app[JOURNAL].latest(1), changes.number
+        while app[GENERATIONS].now is generation and not stopping:
+            seen, stopping = running.feed.number, app[DRAINING].stopping
             board = await look(app, generation, told)
             await response.send(_encode(board).decode(), event="look", retry=_RECONNECT_MS)
-            told = latest[0].id if latest else ""
-            await clock.sleep(_LEAST_SECONDS)
-            try:
-                async with asyncio.timeout(_MOST_SECONDS):
-                    await changes.changed(seen)
-            except TimeoutError:
-                continue
+            told = board.turns[-1].id if board.turns else told
+            if not stopping:
+                await clock.sleep(_LEAST_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_BUSY_SECONDS if running else _IDLE_SECONDS):
+                        await running.feed.changed(seen)
     return response
 
 

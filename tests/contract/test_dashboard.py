@@ -10,6 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import ClientResponse, ClientSession, CookieJar
+from local_bench import Begin
+from speak import PATHS, body_of
+
+from sfbridge.core.statistics import Stats
+from sfbridge.server.board import UpstreamLook, troubles
+from tests.fakes.openai_server import Server
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 KEYS = {"laptop": "a-secret-of-some-length"}
@@ -25,6 +31,12 @@ async def next_look(response: ClientResponse) -> dict[str, Any]:
             break
     found: dict[str, Any] = msgspec.json.decode(data)
     return found
+
+
+async def look_now(bridge: Any) -> dict[str, Any]:
+    """The first message of a new feed."""
+    async with bridge.http.get(bridge.url + "/dashboard/feed") as feed:
+        return await next_look(feed)
 
 
 async def ask(bridge: Any, text: str = "hello", **headers: str) -> str:
@@ -180,9 +192,131 @@ async def test_a_stopping_server_ends_its_feeds_at_once(start: Any) -> None:
     async with bridge.http.get(bridge.url + "/dashboard/feed") as feed:
         await next_look(feed)
         async with asyncio.timeout(4):
-            await bridge.app.shutdown()
+            stopping = asyncio.create_task(bridge.app.shutdown())
+            look = await next_look(feed)
+            await stopping
             while await feed.content.readany():
                 pass
+    assert (look["ready"], look["state"]) == (False, "stopping")
+    assert look["troubles"] == ["The server is stopping."]
+
+
+async def test_failures_are_trouble_from_a_tenth_of_the_turns_on(start: Any) -> None:
+    """One of ten turns is told with its reason, one of eleven is not; the numbers are those of the statistics."""
+    bridge = await start()
+    body = {"model": "no-such-model", "messages": [{"role": "user", "content": "hello"}]}
+    async with bridge.http.post(bridge.url + "/v1/chat/completions", json=body) as response:
+        assert response.status == 404
+    for _ in range(9):
+        await ask(bridge)
+    look = await look_now(bridge)
+    assert (look["ready"], look["state"]) == (True, "troubled")
+    assert look["troubles"] == ["1 of 10 turns of the last 5 minutes failed: 1 not found."]
+    await ask(bridge)
+    look = await look_now(bridge)
+    assert (look["state"], look["troubles"]) == ("ready", [])
+    async with bridge.http.get(bridge.url + "/v1/sfbridge/stats") as response:
+        told = await response.json()
+    for numbers in (told, look["stats"]):
+        minutes = numbers["minutes"]
+        assert sum(minute["whole"] for minute in minutes) == 10
+        assert sum(minute["failed"] for minute in minutes) == 1
+        assert sum(minute["total"]["n"] for minute in minutes) == 10
+
+
+async def test_a_queue_and_a_missing_upstream_are_trouble(start: Any) -> None:
+    """Who waits at a gate is told with the gate's limit; one upstream of two that is not there makes half a server."""
+    off = {"kind": "openai", "base_url": "http://127.0.0.1:9", "connect_retry_seconds": 0}
+    bridge = await start(surface="platform", upstream={"in_flight": 1})
+    body = body_of("openai", "sfdc_ai__Defaultsandbox-slow-30")
+    async with bridge.http.get(bridge.url + "/dashboard/feed") as feed, asyncio.timeout(10):
+        asking = [
+            asyncio.create_task(bridge.http.post(bridge.url + PATHS["openai"], json=body))
+            for _ in range(2)
+        ]
+        look = await next_look(feed)
+        while look["state"] != "troubled":
+            look = await next_look(feed)
+        assert look["troubles"] == [
+            "salesforce: 1 in the queue, 1 of 1 places are taken (in_flight)."
+        ]
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+    tables = {"sandbox": {"enabled": True, "port": 0}}
+    both = {"org": {"kind": "salesforce", "my_domain": "sandbox"}, "off": off}
+    bridge = await start(config={**tables, "upstream": both})
+    async with bridge.http.get(bridge.url + "/dashboard/feed") as feed, asyncio.timeout(10):
+        look = await next_look(feed)
+        while not look["upstreams"]["org"]["ready"]:
+            look = await next_look(feed)
+    assert (look["ready"], look["state"], look["sandbox"]) == (False, "partly", ["org"])
+    (trouble,) = look["troubles"]
+    assert trouble == "off: " + look["upstreams"]["off"]["summary"]
+
+
+async def test_the_worst_trouble_stands_first(start: Any) -> None:
+    """A server that ends, an upstream that is missing, conversations that cannot be kept: in this order."""
+    bridge = await start()
+    stats = msgspec.convert((await look_now(bridge))["stats"], Stats)
+    off = UpstreamLook(ready=False, summary="nobody there", facts={})
+    found = troubles({"off": off}, stats, "the disk is full", stopping=True)
+    assert found == (
+        "The server is stopping.",
+        "off: nobody there",
+        "Conversations cannot be kept: the disk is full",
+    )
+
+
+async def test_rows_tell_who_answered_and_why_it_ended(start: Any) -> None:
+    """A row has its upstream and the end of its answer; what was cut and what was refused first are told as changes."""
+    bridge = await start(surface="gateway")
+    names = []
+    for fault in ("length", "429-once"):
+        body = {
+            "model": f"sfdc_ai__Defaultsandbox-{fault}",
+            "messages": [{"role": "user", "content": "x"}],
+        }
+        async with bridge.http.post(bridge.url + PATHS["openai"], json=body) as response:
+            assert response.status == 200
+            names.append(response.headers["x-request-id"])
+    cut, refused = (await look_now(bridge))["turns"]
+    assert (cut["upstream"], cut["reason"], cut["changes"]) == (
+        "salesforce",
+        "length",
+        ["cut at the limit"],
+    )
+    assert (refused["reason"], refused["changes"]) == ("stop", ["tried again after a refusal"])
+    async with bridge.http.get(f"{bridge.url}/dashboard/turns/{names[1]}") as response:
+        told = await response.json()
+    (again,) = told["turn"]["retried_ms"]
+    assert told["turn"]["connected_ms"] <= again <= told["turn"]["accepted_ms"]
+    assert any(f"tried again at {again} ms" in line for line in told["story"])
+
+
+async def test_the_fullest_conversations_are_shown_first(begin: Begin) -> None:
+    """Six at most, with how many more there are; what was counted here is told as estimated, and the course is there."""
+    bridge = await begin(server=Server(family="generic", window=8192, usage="none"))
+    for number in range(8):
+        body = {
+            "model": "local",
+            "max_tokens": 9,
+            "stream": True,
+            "messages": [{"role": "user", "content": "word " * (100 * number + 1)}],
+        }
+        session = {"X-Claude-Code-Session-Id": f"{number:08d}-a09c-4ea4-98dc-2aa697581b7e"}
+        async with bridge.http.post(
+            bridge.url + PATHS["anthropic"], json=body, headers=session
+        ) as response:
+            assert response.status == 200
+            await response.read()
+    look = await look_now(bridge)
+    assert look["contexts_more"] == 2
+    assert [one["conversation"][7] for one in look["contexts"]] == list("765432")
+    fullest = look["contexts"][0]
+    assert fullest["estimated"] is True
+    assert fullest["course"] == [fullest["input_tokens"]]
+    assert fullest["model"] != "default"
 
 
 async def test_two_servers_of_one_host_keep_their_visitors(start: Any) -> None:
