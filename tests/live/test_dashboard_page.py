@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import signal
@@ -49,13 +50,32 @@ class Watched:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.complaints: list[str] = []
+        self.turns = 0
+        self._more = asyncio.Event()
         page.on("console", lambda said: self.complaints.append(said.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def hear(self, message: dict[str, str]) -> None:
+        """A message of the page's feed."""
+        self.turns = json.loads(message["data"])["stats"].get("overall", {}).get("turns", 0)
+        self._more.set()
+
+    async def told(self, turns: int) -> None:
+        """Wait until the page was told of so many turns and has drawn what it makes of them."""
+        while self.turns < turns:
+            self._more.clear()
+            await self._more.wait()
+        await self.page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
 
 
 async def shown(browser: Browser, url: str, **context: Any) -> Watched:
     page = await (await browser.new_context(**context)).new_page()
     watched = Watched(page)
+    network = await page.context.new_cdp_session(page)
+    network.on("Network.eventSourceMessageReceived", watched.hear)
+    await network.send("Network.enable")
     await page.goto(url + "/")
     return watched
 
@@ -69,21 +89,6 @@ async def ask(bridge: Any, model: str = "gpt-4o", **body: Any) -> None:
     url = bridge.url + "/v1/chat/completions"
     async with bridge.http.post(url, json=asked, headers=AGENT) as response:
         await response.read()
-
-
-async def heard(page: Page, turns: int) -> None:
-    """Wait until the server has told a feed of so many turns, whatever the page makes of it."""
-    await page.evaluate(
-        """turns => new Promise((done) => {
-          const feed = new EventSource("dashboard/feed");
-          feed.addEventListener("look", (event) => {
-            if (JSON.parse(event.data).stats.overall.turns < turns) return;
-            feed.close();
-            requestAnimationFrame(() => requestAnimationFrame(done));
-          });
-        })""",
-        turns,
-    )
 
 
 def free_port() -> int:
@@ -173,7 +178,7 @@ async def test_what_is_read_stays_where_it_is(start: Any, browser: Browser) -> N
     for _ in range(2):
         await ask(bridge)
     await expect(rows).to_have_count(42)
-    await heard(seen.page, 42)
+    await seen.told(42)
     assert abs(await row.evaluate(place) - before) <= 1
     assert await seen.page.evaluate("getSelection().toString()") == "gpt-4o"
 
@@ -183,13 +188,14 @@ async def test_a_slow_press_opens_the_turn_that_was_pressed(start: Any, browser:
     bridge = await start()
     for model in ("gpt-4o", "gpt-4o-mini"):
         await ask(bridge, model)
-    seen = await shown(browser, bridge.url)
+    # so high that nothing scrolls: where it does, the browser itself keeps what is looked at in place
+    seen = await shown(browser, bridge.url, viewport={"width": 1000, "height": 2400})
     rows = seen.page.locator("#turns tbody tr")
     await expect(rows).to_have_count(2)
     await rows.nth(1).locator("td.name").hover()
     await seen.page.mouse.down()
     await ask(bridge, "claude-sonnet-4-6")
-    await heard(seen.page, 3)
+    await seen.told(3)
     await seen.page.mouse.up()
     await expect(seen.page.locator("#turn")).to_contain_text("asked for gpt-4o on")
     await expect(rows).to_have_count(3)
@@ -437,8 +443,9 @@ async def test_what_is_under_way_grows_older(start: Any, browser: Browser) -> No
     await expect(row).to_contain_text("asked, not accepted yet")
     age = row.locator(".number")
     for least in (1, 3):
-        await expect(age).to_have_text(re.compile(rf"^[{least}-9]\.\d s$"))
+        await expect(age).to_have_text(re.compile(rf"^[{least}-9]\.\d\ss$"))
     asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
     await expect(row).to_have_count(0)
 
 
