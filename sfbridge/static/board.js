@@ -137,7 +137,7 @@ function nowTiles(stats) {
     ["Under way", count(stats.running.length), stats.running.length ? "listed below" : "nothing is"],
     ["In the queue", count(sum("waiting")), `${count(sum("queued"))} waited since the start, ${count(sum("full") + sum("late"))} turned away`],
     ["Ended this minute", count(in_(0)), `${count(in_(1))} in the minute before`],
-    ["Failed lately", all ? `${Math.round((100 * failed) / all)} %` : "–", `${count(failed)} of ${several(all, "turn")} in ${LATELY_MINUTES} minutes`],
+    ["Failed lately", all ? `${Math.round((100 * failed) / all)} %` : "–", all ? `${count(failed)} of ${several(all, "turn")} in ${LATELY_MINUTES} minutes` : `no turn in ${LATELY_MINUTES} minutes`],
   ];
 }
 

@@ -40,18 +40,24 @@ const feed = new Feed({
   look,
   // a reload of the configuration ends the feed too, and then it is back at once
   lost() { lost ??= setTimeout(goStale, 2000); },
-  refused() {
-    clearTimeout(lost);
-    lost = null;
-    goLocked();
-    askForKey();
-  },
+  refused,
 });
 
+function refused() {
+  clearTimeout(lost);
+  lost = null;
+  held = [];
+  feed.leave();
+  goLocked();
+  askForKey();
+}
+
 // What is pressed must not move away from under the finger: until it is let go, nothing is written.
-at("board").addEventListener("pointerdown", () => { pressed = true; });
-for (const end of ["pointerup", "pointercancel", "blur"]) {
-  window.addEventListener(end, () => {
+at("board").addEventListener("pointerdown", (event) => { pressed = event.button === 0; });
+for (const end of ["pointerup", "pointercancel", "blur", "pointermove"]) {
+  window.addEventListener(end, (event) => {
+    // a pointer that moves unpressed was let go where nobody told
+    if (!pressed || (end === "pointermove" && event.buttons)) return;
     pressed = false;
     setTimeout(release);
   });
@@ -61,7 +67,10 @@ takeKeys(() => {
   entered = true;
   feed.follow();
 });
-whenChosen(openTurn);
+whenChosen(async (turn) => {
+  if ((await openTurn(turn)) === 401) refused();
+});
+at("turn").addEventListener("close", () => { if (entering()) at("key").focus(); });
 window.addEventListener("resize", () => { redraw(); drawStory(); });
 setInterval(() => { if (!pressed) showRunning(); }, 1000);
 feed.follow();

@@ -55,10 +55,8 @@ export class Feed {
     // the browser gives up on an answer that is no stream: a key is wanted, or a proxy is in the way
     const found = await fetch("dashboard/open", { signal: AbortSignal.timeout(PATIENCE_MS) }).catch(() => null);
     if (source !== this.source) return;
-    if (found?.status === 401) {
-      this.leave();
-      this.listener.refused();
-    } else setTimeout(() => source === this.source && this.follow(), AGAIN_MS);
+    if (found?.status === 401) this.listener.refused();
+    else setTimeout(() => source === this.source && this.follow(), AGAIN_MS);
   }
 }
 

@@ -18,7 +18,7 @@ function moment(at) {
   return day === new Date().toLocaleDateString() ? clock(at) : `${clock(at)}, ${day}`;
 }
 
-// The dialog comes at once with what the list knows, and is filled when the server has answered.
+// The dialog comes at once with what the list knows, and is filled when the server has answered; the status if it refused.
 export async function openTurn(line) {
   opened = line.id;
   at("turn-heading").replaceChildren(make("span", line.verdict, outcome(line)), ` at ${moment(line.at)}`);
@@ -27,9 +27,10 @@ export async function openTurn(line) {
   if (!at("turn").open) at("turn").showModal();
   at("turn").scrollTop = 0;
   const { body, status, trouble } = await asked(`dashboard/turns/${encodeURIComponent(line.id)}`);
-  if (opened !== line.id) return;
-  if (trouble) tell(`${REASONS[status] ?? trouble}`);
+  if (opened !== line.id) return undefined;
+  if (trouble) tell(REASONS[status] ?? trouble);
   else show(body);
+  return status;
 }
 
 function tell(trouble) {

@@ -322,6 +322,11 @@ async def test_a_turn_that_cannot_be_shown_says_why(start: Any, browser: Browser
     await seen.page.context.clear_cookies()
     await rows.nth(0).click()
     await expect(unseen).to_contain_text("asks for a key")
+    await seen.page.keyboard.press("Escape")
+    await expect(seen.page.locator("#key")).to_be_focused()
+    await seen.page.locator("#key").fill(KEYS["laptop"])
+    await seen.page.keyboard.press("Enter")
+    await expect(rows).to_have_count(1)
     assert not [said for said in seen.complaints if "status of 40" not in said]
 
 
