@@ -1,9 +1,11 @@
 // The page: takes what the feed says to those who show it, and clicks to the dialog.
 
-import { goLive, goLocked, goStale, redraw, show, showRunning } from "./board.js";
+import { showBoard, showRunning } from "./board.js";
 import { askForKey, entering, takeKeys } from "./entering.js";
 import { Feed } from "./feed.js";
+import { goLocked, goStale, showHealth } from "./health.js";
 import { at } from "./keep.js";
+import { showMinutes, showNumbers } from "./numbers.js";
 import { drawStory, openTurn } from "./story.js";
 import { learn, whenChosen } from "./turns.js";
 
@@ -27,8 +29,9 @@ function release() {
   for (const [board, first] of held) {
     if (entering()) at("enter").hidden = true;
     at("board").hidden = false;
-    goLive();
-    show(board);
+    showHealth(board);
+    showBoard(board);
+    showNumbers(board.stats);
     learn(board.turns, first);
   }
   if (held.length && entered) at("upstreams-heading").focus();
@@ -71,6 +74,6 @@ whenChosen(async (turn) => {
   if ((await openTurn(turn)) === 401) refused();
 });
 at("turn").addEventListener("close", () => { if (entering()) at("key").focus(); });
-window.addEventListener("resize", () => { redraw(); drawStory(); });
+window.addEventListener("resize", () => { showMinutes(); drawStory(); });
 setInterval(() => { if (!pressed) showRunning(); }, 1000);
 feed.follow();

@@ -6,7 +6,9 @@ const SPACE = "http://www.w3.org/2000/svg";
 
 function part(name, attributes, text) {
   const element = document.createElementNS(SPACE, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, typeof value === "number" ? +value.toFixed(1) : value);
+  for (const [key, value] of Object.entries(attributes)) {
+    element.setAttribute(key, typeof value === "number" ? +value.toFixed(1) : value);
+  }
   if (text !== undefined) element.textContent = text;
   return element;
 }
@@ -41,7 +43,10 @@ function latencies(minutes, x, left, right) {
   const most = Math.max(100, ...minutes.map((one) => one.total.p90 ?? 0));
   const y = (ms) => foot - ((foot - top) * Math.log(Math.max(1, ms))) / Math.log(most);
   const parts = [];
-  for (let ms = 1; ms <= most; ms *= 10) parts.push(line("axis", left, y(ms), right, y(ms)), word(left - 8, y(ms) + 4, "end", ms < 1000 ? `${ms} ms` : `${ms / 1000} s`));
+  for (let ms = 1; ms <= most; ms *= 10) {
+    const name = ms < 1000 ? `${ms} ms` : `${ms / 1000} s`;
+    parts.push(line("axis", left, y(ms), right, y(ms)), word(left - 8, y(ms) + 4, "end", name));
+  }
   for (const one of minutes) {
     if (!one.total.n) continue;
     parts.push(line("range", x(one.ago), y(one.total.p50), x(one.ago), y(one.total.p90)));
@@ -101,7 +106,8 @@ export function stepsOf(turn) {
 }
 
 export function stepWords(steps) {
-  return steps.map(({ name, from, to, kind }) => (kind === "waited" ? `${name} for ${span(to - from)}` : `${name} at ${span(to)}`)).join(", ");
+  const told = ({ name, from, to, kind }) => (kind === "waited" ? `${name} for ${span(to - from)}` : `${name} at ${span(to)}`);
+  return steps.map(told).join(", ");
 }
 
 // A bar for each step; where there is little room its name stands above it.
@@ -126,7 +132,8 @@ export function drawTimeline(svg, steps) {
 // The prompts of the latest turns under the edge of the window.
 export function drawCourse(svg, course, window) {
   const [width, height] = [120, 28], most = Math.max(window, ...course);
-  const x = (place) => 4 + ((width - 8) * place) / Math.max(1, course.length - 1), y = (tokens) => height - 3 - ((height - 6) * tokens) / most;
+  const x = (place) => 4 + ((width - 8) * place) / Math.max(1, course.length - 1);
+  const y = (tokens) => height - 3 - ((height - 6) * tokens) / most;
   const points = course.map((tokens, place) => `${x(place).toFixed(1)},${y(tokens).toFixed(1)}`);
   put(svg, width, height, [
     line("axis", 0, y(window), width, y(window)),

@@ -3,7 +3,7 @@
 // The server speaks at least every 6 seconds; one that is silent for longer is gone, whatever the connection seems to be.
 const SILENT_MS = 12_000;
 const AGAIN_MS = 3000;
-export const PATIENCE_MS = 8000;
+const PATIENCE_MS = 8000;
 
 // `listener.look(board, first)`: a message, `first` of its connection and then with all that is remembered;
 // `listener.lost()`: nobody answers; `listener.refused()`: a key is wanted.
@@ -65,11 +65,11 @@ export async function asked(path, options = {}) {
   let answer;
   try {
     answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), ...options });
-    const body = await answer.json();
-    if (answer.ok) return { body };
-    return { status: answer.status, trouble: body.error?.message ?? `The server answered with status ${answer.status}.` };
   } catch (error) {
-    if (answer) return { status: answer.status, trouble: `The server answered with status ${answer.status}, in words that this page cannot read.` };
-    return { trouble: error.name === "TimeoutError" ? `The server did not answer within ${PATIENCE_MS / 1000} s.` : "The server does not answer." };
+    const late = error.name === "TimeoutError";
+    return { trouble: late ? `The server did not answer within ${PATIENCE_MS / 1000} s.` : "The server does not answer." };
   }
+  const body = await answer.json().catch(() => null), status = answer.status;
+  if (answer.ok && body) return { body };
+  return { status, trouble: body?.error?.message ?? `The server answered with status ${status}, and did not say why.` };
 }

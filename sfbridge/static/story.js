@@ -2,7 +2,7 @@
 
 import { drawTimeline, stepsOf, stepWords } from "./drawing.js";
 import { asked } from "./feed.js";
-import { at, keep, make, write } from "./keep.js";
+import { at, make, write } from "./keep.js";
 import { clock, outcome } from "./words.js";
 
 let opened = "";
@@ -42,7 +42,7 @@ function show({ turn, story }) {
   at("seen").hidden = false;
   steps = stepsOf(turn);
   write(at("timeline-words"), stepWords(steps));
-  keep(at("story"), story.map((line, place) => [place, line]), ([place]) => place, () => make("li"), (item, [, line]) => write(item, line.replace(/^- /, "")));
+  at("story").replaceChildren(...story.map((line) => make("li", "", line.replace(/^- /, ""))));
   at("contents").hidden = !turn.contents;
   said("asked", turn.contents?.asked);
   said("answered", [turn.contents?.answered, ...(turn.contents?.calls ?? [])].filter(Boolean).join("\n"));

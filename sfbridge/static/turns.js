@@ -25,9 +25,10 @@ function row(turn) {
   const answerer = turn.answered_by || turn.target;
   const told = turn.model.endsWith(answerer) || answerer === "default";
   const who = [turn.client || "unnamed", turn.upstream, told ? "" : `by ${answerer}`];
+  // on a phone the outcome stands below the time, and has no column of its own
+  const ended = make("span", `narrow ${turn.verdict}`, outcome(turn));
   return make("tr", "",
-    // on a phone the outcome stands below the time, and has no column of its own
-    make("td", "when", button, make("span", `narrow ${turn.verdict}`, outcome(turn)), make("span", "narrow quiet", span(turn.total_ms))),
+    make("td", "when", button, ended, make("span", "narrow quiet", span(turn.total_ms))),
     make("td", `wide ${turn.verdict}`, outcome(turn)),
     make("td", "name", make("span", "", turn.model), make("span", "quiet", who.filter(Boolean).join(" · "))),
     make("td", "number wide", span(turn.first_ms)),
