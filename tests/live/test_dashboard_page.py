@@ -372,6 +372,7 @@ async def test_nothing_runs_over_the_edge_of_a_phone(start: Any, browser: Browse
     await expect(seen.page.locator("#contexts li")).to_have_count(1)
     await expect(rows.nth(1).get_by_text("n8n/1.105.4 · salesforce")).to_be_visible()
     await expect(rows.nth(1).get_by_text("▲ not found").first).to_be_visible()
+    await seen.page.get_by_text("The same as a table").click()
     assert await seen.page.evaluate("document.documentElement.scrollWidth") <= 320
     await rows.nth(1).click()
     await expect(seen.page.locator("#timeline text").first).to_be_visible()
