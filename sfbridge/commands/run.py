@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -126,7 +127,13 @@ def _private(settings: Mapping[str, Any]) -> Iterator[str]:
 
 async def _child(command: Sequence[str], environ: dict[str, str]) -> int:
     """Run a program on our terminal; its exit code, as a shell has it."""
-    child = await asyncio.create_subprocess_exec(*command, env=environ)
+    try:
+        child = await asyncio.create_subprocess_exec(*command, env=environ)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        # a script that names no interpreter, as npm leaves one where it ran no install script: shells run it too
+        child = await asyncio.create_subprocess_exec("/bin/sh", *command, env=environ)
     with ExitStack() as stack:
         _pass_on_signals(child, stack)
         code = await child.wait()

@@ -168,6 +168,17 @@ async def test_a_killed_program_is_told_as_a_shell_tells_it(tmp_path: Path) -> N
     assert "npm install -g @openai/codex" in found.err
 
 
+async def test_a_script_without_interpreter_is_run_as_a_shell_would(tmp_path: Path) -> None:
+    """What npm leaves in a program's place, where it may not run its install script, gets to say so."""
+    configured(tmp_path)
+    env = pretend(tmp_path, "opencode")
+    (tmp_path / "bin" / "opencode").write_text(
+        'echo "the postinstall script was not run" >&2\nexit 3\n'
+    )
+    found = await run("run", "opencode", "--port", str(free_port()), home=tmp_path, env=env)
+    assert (found.code, "postinstall script was not run" in found.err) == (3, True)
+
+
 async def test_run_tells_codex_and_opencode(tmp_path: Path) -> None:
     """Codex gets a provider of the Responses API by its arguments, opencode one of chat completions by its variable."""
     configured(tmp_path)
