@@ -212,7 +212,7 @@ class Exchange:
             return ""
         asked = trace.known_as[0] if trace.known_as else target.model
         if self.rerouted:
-            return f"{target.upstream}/{trace.answered_by}; asked={asked}"
+            return f"{target.upstream}/{trace.hidden(trace.answered_by)}; asked={asked}"
         return f"{target.upstream}/{asked}"
 
     @property
@@ -283,7 +283,7 @@ class Exchange:
             model=asked.model,
             upstream=target.upstream if target else "",
             target=target.model if target else "",
-            answered_by=self.trace.answered_by,
+            answered_by=self.trace.hidden(self.trace.answered_by),
             stream=asked.stream,
             tools=len(asked.tools),
             emulated=plan.emulated if plan else (),

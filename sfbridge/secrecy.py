@@ -18,7 +18,9 @@ _SECRET_WORDS: Final = ("secret", "key", "token", "password", "client_id", "secr
 _FOREIGN: Final = ("environment", "headers")
 # Lists of names of variables that a child process gets.
 _PASSED: Final = ("pass_environment", "environment")
-_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_LOGIN: Final = re.compile(r"(?<=://)[^/\s]+(?=@)")
+_RANDOM: Final = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w+/=.~-]{20,}")
+_LEAST_WORD: Final = 10
 _HIDDEN: Final = "[hidden]"
 
 
@@ -34,19 +36,27 @@ def _secret_values(table: dict[str, Any], environ: Mapping[str, str]) -> Iterato
     for name, value in table.items():
         if isinstance(value, dict):
             if name in _FOREIGN:
-                yield from (str(one) for one in value.values())
+                yield from (str(one) for at, one in value.items() if _may_be_secret(at, str(one)))
             else:
                 yield from _secret_values(value, environ)
         elif isinstance(value, list | tuple):
             if name in _PASSED:
-                yield from (environ[str(one)] for one in value if str(one) in environ)
+                passed = {str(one): environ.get(str(one), "") for one in value}
+                yield from (one for at, one in passed.items() if _may_be_secret(at, one))
         elif isinstance(value, str) and value:
             yield from _secrets_in(name, value)
 
 
+def _may_be_secret(name: str, value: str) -> bool:
+    """Of a variable that somebody else named: by that name, or because nobody would type such a value."""
+    return is_secret(name) or bool(_RANDOM.fullmatch(value))
+
+
 def _secrets_in(name: str, value: str) -> Iterator[str]:
     if is_secret(name):
-        yield value
+        # a server that wants any key gets a word, which stands in names of models as well
+        if not (value.replace("-", "").isalpha() and len(value) < _LEAST_WORD):
+            yield value
     elif is_secret(name.removesuffix(FILE)):
         with suppress(OSError, UnicodeDecodeError, RuntimeError):
             yield Path(value).expanduser().read_text(encoding="utf-8").strip()

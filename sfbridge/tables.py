@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 ENV_PREFIX: Final = "SFBRIDGE_"
-# Keys whose values are paths, beside those that end in "_file".
-_PATHS: Final = ("path", "scenario", "source", "directory", "binary", "data_dir")
+# Where paths are: sections and keys, and keys of any upstream beside those that end in "_file".
+_PATHS: Final = (("server", "keys_file"), ("sessions", "path"), ("sandbox", "scenario"))
+_UPSTREAM_PATHS: Final = ("source", "sources", "directory", "binary", "data_dir")
 
 
 class ConfigError(Exception):
@@ -29,16 +30,35 @@ def read_tables(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
-def beside(table: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The tables of a file, with its relative paths as seen from where the program runs."""
-    return {key: _beside(key, value, folder) for key, value in table.items()}
+def beside(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The tables of a file, with its relative paths as seen from where the program runs. Only where paths are expected:
+    elsewhere names and values are the user's own."""
+    found = dict(tables)
+    for section, key in _PATHS:
+        if isinstance(table := found.get(section), dict) and key in table:
+            found[section] = {**table, key: _beside(table[key], folder)}
+    if isinstance(upstreams := found.get("upstream"), dict):
+        found["upstream"] = {
+            name: {key: _in_upstream(key, value, folder) for key, value in table.items()}
+            if isinstance(table, dict)
+            else table
+            for name, table in upstreams.items()
+        }
+    return found
 
 
-def _beside(key: str, value: Any, folder: Path) -> Any:
-    if isinstance(value, dict):
-        return beside(value, folder)
-    if isinstance(value, str) and value and (key in _PATHS or key.endswith("_file")):
-        return value if value.startswith("~") else str(folder / value)
+def _in_upstream(key: str, value: Any, folder: Path) -> Any:
+    if key == "command":
+        # a bare name is looked for on the PATH
+        return _beside(value, folder) if isinstance(value, str) and "/" in value else value
+    return _beside(value, folder) if key in _UPSTREAM_PATHS or key.endswith("_file") else value
+
+
+def _beside(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_beside(one, folder) for one in value]
+    if isinstance(value, str) and value and not value.startswith("~"):
+        return str(folder / value)
     return value
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing, suppress
 from typing import Final
 
 from sfbridge.client import Client, Model, Unanswered
-from sfbridge.config import Config, ConfigError
+from sfbridge.config import Config, ConfigError, Models
 from sfbridge.core.errors import GatewayError
 from sfbridge.core.model import Health, ModelCard
 from sfbridge.gateway import Gateway
@@ -55,6 +55,12 @@ async def of_running(client: Client, config: Config, *, asked: bool) -> Findings
             told = f"it has no upstream {', '.join(missing)}: it was started with another configuration"
             advice = "reload it (SIGHUP), or stop it and start it with this one"
             yield Finding("warning", "server", told, advice)
+        for name in _named(config):
+            if not await _leads(client, name):
+                told = f"{name!r} leads to no model of this server"
+                yield Finding(
+                    "fail", "models", told, "correct [models] or [[route]], or start that model"
+                )
         for name, state in states.items():
             facts = {key: value for key, value in state.items() if key not in ("ready", "summary")}
             health = Health(ready=bool(state["ready"]), summary=str(state["summary"]), facts=facts)
@@ -70,6 +76,21 @@ async def of_running(client: Client, config: Config, *, asked: bool) -> Findings
                         yield found
     except Unanswered as error:
         yield Finding("fail", "server", str(error), "see what its log says, or start it anew")
+
+
+def _named(config: Config) -> Iterator[str]:
+    """The models that the configuration counts on by name."""
+    if config.models.default != Models().default:
+        yield config.models.default
+    for route in config.route:
+        yield from (route.model, *route.fallbacks)
+
+
+async def _leads(client: Client, name: str) -> bool:
+    with suppress(Unanswered):
+        await client.model(name)
+        return True
+    return "/" in name
 
 
 async def _opened(

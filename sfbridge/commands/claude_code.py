@@ -20,6 +20,7 @@ from sfbridge.policy.routing import PICKER_PREFIX
 from .setup import ANY_KEY, Order, Setup
 
 BASE_URL: Final = "ANTHROPIC_BASE_URL"
+_TOKEN: Final = "ANTHROPIC_AUTH_TOKEN"
 # Claude Code's own instructions and tools take 20,000 tokens and more, and its answers want room too.
 LEAST_WINDOW: Final = 32_000
 # A key of one's own would be sent beside the token, headers of one's own too, and the others lead elsewhere.
@@ -65,15 +66,15 @@ def setup(order: Order, managed: Path = MANAGED) -> Setup:
     administrator leads Claude Code elsewhere."""
     environ = _environ(order)
     for layer, names in contradictions(order, managed):
-        if layer.managed and BASE_URL in names:
-            raise ConfigError(
-                f"{layer.path} sets {BASE_URL} for every Claude Code of this machine, and nothing goes over it"
-            )
+        if layer.managed and (found := [name for name in names if name in (*LEADING, _TOKEN)]):
+            told = f"{layer.path} sets {', '.join(found)} for every Claude Code of this machine"
+            raise ConfigError(f"{told}, and nothing goes over it")
     given, arguments = _settings_of(order.arguments)
     without = (*_WITHOUT, *(name for name in (_WINDOW, _MOST_OUTPUT) if name not in environ))
     ours = {**environ, **dict.fromkeys(without, "")}
     settings = {**given, _HELPER: "", "env": {**_texts(given.get("env")), **ours}}
-    own = any(word.startswith(_PERMISSION_FLAGS) for word in arguments) or any(
+    flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    own = any(word.startswith(_PERMISSION_FLAGS) for word in flags) or any(
         layer.mode not in ("", "auto")
         for layer in (*_layers(order, managed), _layer(Path(), given))
     )
@@ -91,7 +92,7 @@ def _environ(order: Order) -> dict[str, str]:
     name, model = PICKER_PREFIX + order.model.id, order.model
     environ = {
         BASE_URL: f"{order.base}/anthropic",
-        "ANTHROPIC_AUTH_TOKEN": order.key or ANY_KEY,
+        _TOKEN: order.key or ANY_KEY,
         "ANTHROPIC_MODEL": name,
         **{
             f"ANTHROPIC_DEFAULT_{role}_MODEL": name for role in ("OPUS", "SONNET", "HAIKU", "FABLE")
@@ -164,7 +165,9 @@ def _settings_of(arguments: Sequence[str]) -> tuple[dict[str, Any], tuple[str, .
     """The settings that the user gave as an argument, file or JSON, and the other arguments. Raises ConfigError."""
     given, rest, words = "", [], iter(arguments)
     for word in words:
-        if word == _SETTINGS_FLAG:
+        if word == "--":  # what follows is somebody else's
+            rest += [word, *words]
+        elif word == _SETTINGS_FLAG:
             given = next(words, "")
         elif word.startswith(f"{_SETTINGS_FLAG}="):
             given = word.partition("=")[2]

@@ -22,9 +22,9 @@ _HEAD_TIMEOUT: Final = ClientTimeout(total=10)
 async def clocks(config: Config) -> Findings:
     """A finding for every address of the configuration."""
     async with ClientSession() as http:
-        for address in dict.fromkeys(map(without_login, _addresses(config))):
-            yield Doing(f"asking {address} for its time")
-            yield await _clock(http, address)
+        for address in dict.fromkeys(_addresses(config)):
+            yield Doing(f"asking {without_login(address)} for its time")
+            yield await _clock(http, address, without_login(address))
 
 
 def _addresses(config: Config) -> Iterator[str]:
@@ -34,9 +34,9 @@ def _addresses(config: Config) -> Iterator[str]:
                 yield value
 
 
-async def _clock(http: ClientSession, address: str) -> Finding:
+async def _clock(http: ClientSession, url: str, address: str) -> Finding:
     try:
-        async with http.head(address, timeout=_HEAD_TIMEOUT, allow_redirects=False) as answer:
+        async with http.head(url, timeout=_HEAD_TIMEOUT, allow_redirects=False) as answer:
             stamp = answer.headers.get(hdrs.DATE, "")
     except (ClientError, TimeoutError, OSError) as error:
         told = f"{address} does not answer ({str(error) or type(error).__name__})"

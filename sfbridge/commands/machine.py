@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +15,7 @@ from sfbridge.state.sessions import MIGRATIONS
 
 from .findings import Finding
 from .options import Origins
+from .reach import unlistenable
 from .supervisors import keeping_of
 
 
@@ -87,16 +87,7 @@ def ports(config: Config) -> Iterator[Finding]:
 
 
 def _port(key: str, host: str, number: int) -> Finding:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, number))
-    except OSError as error:
-        return Finding(
-            "fail",
-            "port",
-            f"{host}:{number} cannot be used ({error.strerror})",
-            f"stop what listens there, or choose another: {key}",
-        )
+    if error := unlistenable(host, number):
+        told = f"{host}:{number} cannot be used ({error.strerror})"
+        return Finding("fail", "port", told, f"stop what listens there, or choose another: {key}")
     return Finding("ok", "port", f"{host}:{number} is free ({key})")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from sfbridge.config import ConfigError
-from sfbridge.secrecy import is_secret
+from sfbridge.secrecy import is_secret, without_login
 from sfbridge.tables import ENV_PREFIX
 
 from . import options, units
@@ -21,7 +21,6 @@ from .terminal import called
 # What decides where a program finds commands and its own files; commands and service are to agree on it.
 _PLACES: Final = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 _INNER_NAME: Final = re.compile(r"""([\w-]+)["']?\s*=""")
-_PASSWORD_IN_URL: Final = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 
 
 def plan_of(origins: options.Origins, grace: float, environ: Mapping[str, str]) -> units.Plan:
@@ -104,7 +103,7 @@ def _holds_secret(item: str) -> bool:
     return (
         (names[0] == "keys" and len(names) == 2)
         or any(map(is_secret, (*names[1:], *inner)))
-        or bool(_PASSWORD_IN_URL.search(value))
+        or without_login(value) != value
     )
 
 

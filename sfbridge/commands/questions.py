@@ -46,6 +46,11 @@ def _value(given: str, interactive: bool, question: str, option: str) -> str:
     return found
 
 
+def _absolute(path: str) -> str:
+    """As it is meant here: in the file it would be meant from there."""
+    return path if path.startswith("~") else str(Path(path).absolute())
+
+
 def _secret(key: str, file: str, interactive: bool, question: str, why: str) -> Line:
     option = f"--{key.replace('_', '-')}-file"
     if file:
@@ -117,7 +122,11 @@ def _claude(arguments: argparse.Namespace, interactive: bool) -> list[Line]:
     command = arguments.command or (ask("Command", "claude") if interactive else "claude")
     return [
         Line("kind", "claude-cli"),
-        Line("command", command, "logged in by its owner beforehand"),
+        Line(
+            "command",
+            _absolute(command) if "/" in command else command,
+            "logged in by its owner beforehand",
+        ),
         Line(
             "billing",
             "login",
@@ -135,7 +144,9 @@ def _lingma(arguments: argparse.Namespace, interactive: bool) -> list[Line]:
     return [
         Line("kind", "lingma"),
         Line(
-            "source", source, "a login that instances are copied from; see README.md, Lingma, first"
+            "source",
+            _absolute(source),
+            "a login that instances are copied from; see README.md, Lingma, first",
         ),
         Line("instances", 1, "they share one account and its limits", True),
     ]

@@ -49,20 +49,27 @@ async def reached(config: Config) -> AsyncIterator[Client]:
         if await found.alive():
             yield found
             return
-        if not _is_own(config.server.host):
+        if unlistenable(config.server.host, 0):
             raise Unanswered(f"no sfbridge answers at {found.base}, and that is not this machine")
     async with private(config) as (_, client):
         yield client
 
 
-def _is_own(host: str) -> bool:
-    """Whether a server of this machine could listen there."""
+def unlistenable(host: str, port: int) -> OSError | None:
+    """Why no server of this machine could listen there, tried as asyncio would; None where one could."""
+    passive = socket.AI_PASSIVE
     try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.bind((host, 0))
-    except OSError:
-        return False
-    return True
+        for family, kind, number, _, at in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=passive
+        ):
+            with socket.socket(family, kind, number) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(at)
+    except OSError as error:
+        return error
+    return None
 
 
 @asynccontextmanager

@@ -117,7 +117,7 @@ def _private(settings: Mapping[str, Any]) -> Iterator[str]:
         return
     # where there is one, it is emptied at the latest when its owner logs out
     place = os.environ.get("XDG_RUNTIME_DIR", "")
-    own = place if os.path.isdir(place) else None
+    own = place if os.access(place, os.W_OK | os.X_OK) else None
     with tempfile.TemporaryDirectory(prefix="sfbridge-", dir=own) as folder:
         path = f"{folder}/settings.json"
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -25,6 +25,7 @@ from sfbridge.state.keeper import Keeper
 
 from . import options
 from .notify import Notify, watchdog_seconds
+from .reach import unlistenable
 from .terminal import called
 
 _log = logging.getLogger("sfbridge")
@@ -98,22 +99,18 @@ def _run(app: web.Application, config: Config, notify: Notify) -> None:
             loop=_loop(),
         )
     except OSError as error:
-        raise _unlistenable(error, host, port) from None
+        raise _told(error, host, port) from None
 
 
 def _see_that_it_is_free(config: Config) -> None:
     """Before anything is opened: what is opened first might be refused for the same reason, under another name.
     Raises ConfigError."""
     host, port = config.server.host, config.server.port
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        raise _unlistenable(error, host, port) from None
+    if error := unlistenable(host, port):
+        raise _told(error, host, port)
 
 
-def _unlistenable(error: OSError, host: str, port: int) -> Exception:
+def _told(error: OSError, host: str, port: int) -> Exception:
     if isinstance(error, socket.gaierror):
         return ConfigError(f"server.host: {host!r} leads nowhere ({error.strerror})")
     reason = os.strerror(error.errno or 0)

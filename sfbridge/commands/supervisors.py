@@ -23,7 +23,8 @@ _BUS: Final = re.compile(r"connect to .*\bbus\b|D-Bus connection", re.IGNORECASE
 # launchctl: the end of what it was to end has begun (EINPROGRESS). Until the agent is gone, also from `print`, none can
 # be loaded in its place: "Bootstrap failed: 5: Input/output error" (Homebrew waits likewise).
 _UNDER_WAY: Final = 36
-_PATIENCE: Final = 90.0
+# Longer than anybody lets open answers finish; an agent that is still there after that is told as a failure.
+_PATIENCE: Final = 600.0
 _PAUSE: Final = 0.2
 
 

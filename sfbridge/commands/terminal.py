@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -16,6 +17,7 @@ from typing import Final, Literal, TextIO
 Verdict = Literal["ok", "warning", "fail"]
 
 _COLOURS: Final[dict[Verdict, str]] = {"ok": "32", "warning": "33", "fail": "31"}
+_OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _CLEAR_LINE: Final = "\r\033[K"
 
 
@@ -64,10 +66,9 @@ def done() -> None:
 
 
 def visible(text: str) -> str:
-    """A server's or a model's words, without what a terminal would obey; line breaks and tabs stay."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
+    """A server's or a model's words, without what a terminal would obey or what turns their direction; line breaks and
+    tabs stay, and so do the spaces and joiners of every script."""
+    return _OBEYED.sub("\ufffd", text)
 
 
 def called() -> str:

@@ -58,9 +58,9 @@ class GatewayError(Exception):
         upstream: str = "",
         detail: str = "",
     ) -> None:
-        super().__init__(message)
-        self.kind: ErrorKind = kind
         self.message = f"{message} {remedy}" if remedy else message
+        super().__init__(self.message)
+        self.kind: ErrorKind = kind
         self.said = said
         self._says = message
         self._remedy = remedy

@@ -31,7 +31,7 @@ def without_quotes(text: str, said: Iterable[str]) -> str:
     """The text with every run of at least 12 characters that also stands in `said` replaced by a mark."""
     if len(text) < LEAST:
         return text
-    source = "\0".join(_ends(one) for one in said if len(one) >= LEAST)[:_MOST_SEARCHED]
+    source = "\0".join(ends(one) for one in said if len(one) >= LEAST)[:_MOST_SEARCHED]
     if not source:
         return text
     pieces = {source[at : at + _STEP] for at in range(0, len(source), _STEP)}
@@ -48,7 +48,8 @@ def without_quotes(text: str, said: Iterable[str]) -> str:
     return "".join(out) + text[kept:]
 
 
-def _ends(text: str) -> str:
+def ends(text: str) -> str:
+    """A text without the middle of what is too long to be searched."""
     return text if len(text) <= 2 * _MOST_END else f"{text[:_MOST_END]}\0{text[-_MOST_END:]}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sfbridge.config import Config, ConfigError, section
 from sfbridge.upstream import kind_of
 
-from .embedded import examine_sandbox
+from .embedded import examine_sandbox, port_of
 from .opening import common_of, installation_key, key_ring, own_of, pruning_of
 
 
@@ -14,6 +14,7 @@ def examine(config: Config) -> None:
     key_ring(config)
     pruning_of(config)
     examine_sandbox(config)
+    sandbox = "" if port_of(config) is None else "http://127.0.0.1"
     for name, table in config.upstream.items():
         common = common_of(name, table)
         path = f"upstream.{name}"
@@ -23,7 +24,7 @@ def examine(config: Config) -> None:
             raise ConfigError(f"{path}.kind: {error}") from None
         settings = section(own_of(table), kind.settings, path)
         try:
-            kind.examine(name, settings)
+            kind.examine(name, settings, sandbox)
         except ValueError as error:
             raise ConfigError(f"{path}.{error}") from None
     try:

@@ -32,7 +32,7 @@ async def folded(
     )
 
     def failed(error: GatewayError) -> None:
-        exchange.error = error
+        exchange.error = shown(request, error)
 
     try:
         return await padding.answer(body, failed)

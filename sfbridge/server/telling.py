@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -13,14 +14,26 @@ from msgspec.structs import replace
 from sfbridge.core.receipt import Receipt
 from sfbridge.emulation import REPAIRS
 from sfbridge.exchange import Exchange
-from sfbridge.policy.quoting import contents_of, without_quotes
+from sfbridge.policy.quoting import contents_of, ends, without_quotes
 
-from .keys import ASKED, BODY, EXCHANGE, GENERATION, JOURNAL, KEY_ID, RUNNING, STATISTICS, WIRE
+from .keys import (
+    ASKED,
+    BODY,
+    EXCHANGE,
+    GENERATION,
+    GENERATIONS,
+    JOURNAL,
+    KEY_ID,
+    RUNNING,
+    STATISTICS,
+    WIRE,
+)
 from .paths import DASHBOARD, door_of
 
 _log = logging.getLogger("sfbridge.server")
 
 _MOST_WORD: Final = 80
+_SPELT: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,11 +123,10 @@ def said(request: web.Request) -> Iterator[str]:
     """Every text of the request's conversation that is known so far, for those who must not repeat it."""
     exchange, asked = request[EXCHANGE], request.get(ASKED)
     if asked is None:
-        body = request.get(BODY, b"").decode("utf-8", "replace")
+        body = ends(request.get(BODY, b"").decode("utf-8", "replace"))
         yield body
-        if "\\" in body:
-            # as our own words would quote what JSON spells out
-            yield body.encode("ascii", "backslashreplace").decode("unicode_escape", "replace")
+        # as our own words would quote what JSON spells out
+        yield _SPELT.sub(lambda found: chr(int(found[1], 16)), body)
         return
     yield from contents_of(asked)
     yield "".join(exchange.answered)
@@ -126,7 +138,9 @@ def _receipt(request: web.Request, *, left: bool) -> Receipt | None:
     asked = request.get(ASKED)
     if asked is None:
         return None
-    contents = request[GENERATION].config.journal.contents
+    # a reload may have turned it off while the turn was under way
+    now = request.app[GENERATIONS].now.config.journal.contents
+    contents = now and request[GENERATION].config.journal.contents
     receipt = request[EXCHANGE].receipt(request[WIRE].name, asked, left=left, contents=contents)
     if not (receipt.error or receipt.faults):
         return receipt

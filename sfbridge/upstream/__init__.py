@@ -24,12 +24,13 @@ class Kind(NamedTuple):
     """How to read an `[upstream.<name>]` table, and how to open what it describes.
 
     connect  name, settings, resources -> the upstream; ValueError names a key that cannot be used
-    examine  name, settings -> nothing; raises what `connect` would raise, and opens nothing
+    examine  name, settings, address of the sandbox org where it is to run -> nothing; raises what `connect` would raise,
+             and opens nothing
     """
 
     settings: type[Struct]
     connect: Callable[[str, Any, Resources], AbstractAsyncContextManager[Upstream]]
-    examine: Callable[[str, Any], None]
+    examine: Callable[[str, Any, str], None]
 
 
 def kind_of(word: str) -> Kind:

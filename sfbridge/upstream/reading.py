@@ -65,7 +65,7 @@ def note_model(pieces: Sequence[Piece], trace: Trace) -> bool:
     """Note which model says that it answers; whether the pieces told."""
     for piece in pieces:
         if isinstance(piece, Opened):
-            trace.answered_by = trace.hidden(one_line(piece.model, _MOST_NAME))
+            trace.answered_by = one_line(piece.model, _MOST_NAME)
             return True
     return False
 

@@ -21,7 +21,10 @@ def one_line(text: str, most: int = 500) -> str:
     if not text.isprintable():
         text = "".join(one if one.isprintable() else " " for one in text)
     clean = _SECRET_LIKE.sub("[hidden]", " ".join(text.split()))
-    return clean if len(clean) <= most else clean[: most - 3] + "..."
+    if len(clean) <= most:
+        return clean
+    # between words: half of a secret would be known to nobody as one
+    return f"{clean[: most - 3].rpartition(' ')[0]}..."
 
 
 def code_word(text: str) -> str:

@@ -100,6 +100,7 @@ async def test_check_names_the_faulty_key(tmp_path: Path) -> None:
         ("pruning.threshold=x", "pruning.threshold: "),
         ("keys.me.secret_hash=foo", "keys: the secret_hash of the key 'me'"),
         ("upstream.x.kind=openai", "upstream.x.base_url is missing"),
+        ("sandbox.enabled=false", "upstream.salesforce.my_domain: "),
     ],
 )
 async def test_check_finds_what_a_server_would_refuse(
@@ -262,3 +263,27 @@ strict = true
     ):
         assert words_of in found.out
     assert "canary" not in found.out
+
+
+async def test_check_tells_names_that_lead_nowhere(tmp_path: Path) -> None:
+    """A default or a fallback that no upstream of the running server has is a failure."""
+    configured(tmp_path)
+    port = free_port()
+    async with serving(port, home=tmp_path):
+        words = ("check", "--offline", "--port", str(port), "--set", "models.default=nope")
+        found = await run(*words, home=tmp_path)
+    assert found.code == 1
+    assert "fail     models: 'nope' leads to no model of this server" in found.out
+
+
+async def test_check_asks_addresses_with_a_login(tmp_path: Path) -> None:
+    """A login within an address is sent, and shown nowhere."""
+    async with local(models=("small",), window=64_000) as machine:
+        address = machine.url.replace("://", "://user:p@ss-canary@")
+        text = f'[upstream.local]\nkind = "salesforce"\nmy_domain = "{address}"\n'
+        configured(tmp_path, text)
+        found = await run("check", "--offline", "--port", str(free_port()), home=tmp_path)
+        told = await run("config", "show", home=tmp_path)
+    for one in (found, told):
+        assert "canary" not in one.out + one.err
+    assert "ok       clock: " in found.out

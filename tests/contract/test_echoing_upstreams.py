@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus, urlsplit
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientError, ClientSession, web
 from canaries import written
 from listening import listen
 from local_bench import Hasty
@@ -98,6 +98,7 @@ def echoing(answer: dict[str, Any]) -> Any:
     async def echo(request: web.Request) -> web.Response:
         if request.method == "GET":
             return web.json_response({"object": "list", "data": [{"id": "plain"}]})
+        await asyncio.sleep(answer.get("delay", 0))
         key = request.headers["Authorization"].removeprefix("Bearer ")
         said = json.loads(await request.read())["messages"][-1]["content"]
         text = answer["make"](key, said if isinstance(said, str) else said[0]["text"])
@@ -157,6 +158,39 @@ async def test_an_echo_is_heard_by_nobody_else(
         assert sings(await others_see(on, turn)) == []
     assert sings(log.getvalue()) == []
     assert turn in log.getvalue()
+
+
+async def test_a_padded_answer_keeps_no_secret(bench: Begin) -> None:
+    """A failure that comes after spaces were sent is kept as clean as any other, also for its own key."""
+    padded = {"pad_after": 0.01, "keep_alive": 0.01, "pad_clients": ["alice"]}
+    on = await bench(journal={"contents": True}, stream=padded)
+    on.answer["delay"] = 0.3
+    body = body_of("openai", "plain", SAYING)
+    with pytest.raises(ClientError):
+        async with on.http.post(
+            on.url + PATHS["openai"], json=body, headers={"x-api-key": ALICE}
+        ) as answer:
+            assert answer.status == 200
+            await answer.read()
+    kept = await on.get("/v1/sfbridge/turns", ALICE)
+    assert "[hidden]" in kept
+    assert not any(secret in kept for secret in SECRET_FORMS)
+
+
+async def test_contents_of_a_turn_under_way_go_with_the_others(bench: Begin) -> None:
+    """A turn that was asked for while contents were kept, and ends after a reload turned them off, leaves none."""
+    on = await bench(journal={"contents": True})
+    on.answer["delay"] = 1.0
+    asking = asyncio.create_task(asked(on, "openai"))
+    async with asyncio.timeout(10):
+        while not json.loads(await on.get("/v1/sfbridge/stats", ALICE))["running"]:
+            await asyncio.sleep(0.01)
+        on.tables["journal"] = {"contents": False}
+        headers = {"x-api-key": ALICE}
+        async with on.http.post(on.url + "/v1/sfbridge/reload", headers=headers) as answer:
+            assert answer.status == 200
+        turn, _ = await asking
+    assert sings(await on.get(f"/v1/sfbridge/turns/{turn}", ALICE)) == []
 
 
 async def test_the_client_hears_it(bench: Begin) -> None:

@@ -251,6 +251,15 @@ def test_where_an_administrator_leads_elsewhere(tmp_path: Path) -> None:
     file = tmp_path / "managed-settings.json"
     file.write_text(json.dumps({"env": {"ANTHROPIC_BASE_URL": "http://elsewhere.example"}}))
     order = Order("http://127.0.0.1:8000", "", Model(id="m"), folder=tmp_path)
+    for environ in (
+        {"ANTHROPIC_BASE_URL": "http://elsewhere.example"},
+        {"CLAUDE_CODE_USE_BEDROCK": "1"},
+        {"ANTHROPIC_AUTH_TOKEN": "another"},
+    ):
+        file.write_text(json.dumps({"env": environ}))
+        with pytest.raises(ConfigError, match="nothing goes over it"):
+            claude_code.setup(order, managed=file)
+    file.write_text(json.dumps({"apiKeyHelper": "echo key"}))
     with pytest.raises(ConfigError, match="nothing goes over it"):
         claude_code.setup(order, managed=file)
     file.write_text(json.dumps({"env": {"ANTHROPIC_BASE_URL": "http://127.0.0.1:8000/anthropic"}}))
@@ -275,3 +284,10 @@ async def test_a_home_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path
     found = await run("run", "claude", "--port", str(free_port()), home=tmp_path, env=env)
     assert found.code == 7
     assert "there is no log" in found.err
+
+
+def test_what_stands_behind_a_second_dash_is_somebody_elses() -> None:
+    """Claude Code's own commands may start programs that have options of the same names."""
+    words = ("mcp", "add", "foo", "--", "srv", "--settings", "cfg.json", "--permission-mode", "x")
+    found = claude_code.setup(Order("http://127.0.0.1:8000", "", Model(id="m"), words))
+    assert found.arguments == ("--permission-mode", "default", *words)

@@ -18,7 +18,7 @@ from .settings import Settings, check
 __all__ = ["Settings", "connect", "examine"]
 
 
-def examine(name: str, settings: Settings) -> None:
+def examine(name: str, settings: Settings, sandbox: str) -> None:  # noqa: ARG001  for Salesforce
     """Raises ValueError that names a key which cannot be used."""
     check(settings, name)
 

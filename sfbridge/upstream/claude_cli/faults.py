@@ -136,16 +136,16 @@ def ended(code: int | None, said: str, *, begun: bool, reused: bool) -> GatewayE
         return GatewayError(
             "upstream_failed",
             "The waiting claude process was gone.",
+            said=one_line(said),
             code=UNREACHABLE,
-            detail=said,
         )
     if not begun and _LOST in said:
         return GatewayError("upstream_failed", "The session is gone.", code=NO_SESSION)
     return GatewayError(
         "upstream_failed",
         f"The claude process {how} before its answer was complete.",
+        said=one_line(said),
         code="upstream_truncated",
-        detail=said,
     )
 
 

@@ -28,7 +28,7 @@ from .supervisor import Supervisor
 __all__ = ["Settings", "connect", "examine"]
 
 
-def examine(name: str, settings: Settings) -> None:  # noqa: ARG001  # as the other kinds have it
+def examine(name: str, settings: Settings, sandbox: str) -> None:  # noqa: ARG001  # as the other kinds have it
     """Raises ValueError that names a key which cannot be used."""
     check(settings)
 

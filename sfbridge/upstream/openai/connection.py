@@ -128,7 +128,9 @@ class _Waiting:
         """Under a code of its own: waiting anew, attempt by attempt, is not what the setting promises."""
         return GatewayError(
             "upstream_failed",
-            f"{error.message} It stayed so for {self._seconds:g} s (connect_retry_seconds).",
+            error.message,
+            said=error.said,
+            remedy=f"It stayed so for {self._seconds:g} s (connect_retry_seconds).",
             code=DOWN,
             detail=error.detail,
         )

@@ -17,9 +17,9 @@ from .settings import Settings, check
 __all__ = ["Settings", "connect", "examine"]
 
 
-def examine(name: str, settings: Settings) -> None:
-    """Raises ValueError that names a key which cannot be used. Whether the sandbox org runs is its own affair."""
-    check(settings, name, "http://127.0.0.1")
+def examine(name: str, settings: Settings, sandbox: str) -> None:
+    """Raises ValueError that names a key which cannot be used."""
+    check(settings, name, sandbox)
 
 
 @asynccontextmanager

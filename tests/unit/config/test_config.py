@@ -206,3 +206,39 @@ def test_limits_of_a_key_come_from_the_environment_too() -> None:
     }
     found = clients(load(None, environ=environ))["n8n"]
     assert found == Key(secret="[bracket-secret", models=("gpt-*",), in_flight=3)
+
+
+def test_paths_begin_at_the_files_folder_where_paths_are_meant(tmp_path: Path) -> None:
+    """Relative paths of the file are its neighbours; a key, an alias or a variable that is merely called like one of
+    them is the user's own, and stays."""
+    file = tmp_path / "own.toml"
+    file.write_text("""\
+[keys]
+source = "sk-a-key-of-mine"
+[models.aliases]
+binary = "gpt-4o"
+[sessions]
+path = "kept.db"
+[upstream.l]
+kind = "lingma"
+source = "one"
+sources = ["two", "~/three"]
+[upstream.c]
+kind = "claude-cli"
+command = "./bin/claude"
+api_key_file = "key"
+environment = { path = "x:y", my_file = "z" }
+[upstream.d]
+kind = "claude-cli"
+command = "claude"
+""")
+    config = load(file, environ={})
+    assert config.keys["source"] == "sk-a-key-of-mine"
+    assert config.models.aliases["binary"] == "gpt-4o"
+    assert config.sessions.path == str(tmp_path / "kept.db")
+    assert config.upstream["l"]["source"] == str(tmp_path / "one")
+    assert config.upstream["l"]["sources"] == [str(tmp_path / "two"), "~/three"]
+    assert config.upstream["c"]["command"] == str(tmp_path / "bin" / "claude")
+    assert config.upstream["c"]["api_key_file"] == str(tmp_path / "key")
+    assert config.upstream["c"]["environment"] == {"path": "x:y", "my_file": "z"}
+    assert config.upstream["d"]["command"] == "claude"

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfbridge.config import Config, section
 from sfbridge.hiding import HIDDEN, Secrets
+from sfbridge.secrecy import secrets_of
 
 SECRET = 'sec/ret+canary= "\u00e4"'
 
@@ -38,11 +40,27 @@ def test_secrets_may_be_learnt_later() -> None:
     assert secrets.hidden("another-secret issued-token-099") == f"{HIDDEN} {HIDDEN}"
 
 
-@pytest.mark.parametrize("word", ["", "x", "none", "ollama", "lm-st", "anything"])
+@pytest.mark.parametrize("word", ["ollama", "lm-studio", "anything"])
 def test_words_that_are_no_secrets_stay(word: str) -> None:
-    """A server that wants any key gets a word, which stands in names of models as well."""
-    line = f"the model {word}/llama3 of {word} answered"
-    assert Secrets([word]).hidden(line) == line
+    """A server that wants any key gets a word, which stands in names of models as well; a client's key is one, whatever
+    it looks like. Settings of a child process are hidden where they look like keys, and not as the names they are."""
+    environment = {
+        "SMALL_MODEL": "gpt-4o",
+        "REGION": "eu-central-1",
+        "A_TOKEN": "short1",
+        "PAT": "x9" * 12,
+    }
+    tables = {
+        "keys": {"me": "password"},
+        "upstream": {
+            "a": {"kind": "openai", "base_url": "http://u:pw-of-it@x", "api_key": word},
+            "b": {"kind": "claude-cli", "environment": environment, "pass_environment": ["ODD"]},
+        },
+    }
+    odd = b"caf\xe9-12345678901234567".decode("utf-8", "surrogateescape")
+    found = {*secrets_of(section(tables, Config, ""), {"ODD": odd, "ODD_TOKEN": "x"})}
+    assert found == {"password", "u:pw-of-it", "pw-of-it", "short1", "x9" * 12}
+    assert Secrets([odd]).hidden(f"<{odd}>") == f"<{HIDDEN}>"
 
 
 @given(st.lists(st.text(min_size=10), max_size=4), st.text(), st.text())
