@@ -21,8 +21,8 @@ def declare(commands: options.Commands) -> None:
         "service",
         "run in the background, kept by systemd or launchd",
         "`install` shows what it writes and starts the server, also after an update: a service that is there keeps its "
-        "configuration unless --config names another. `status` is 0 when its server answers. `uninstall` leaves "
-        "nothing behind but your configuration.",
+        "configuration unless --config names another. `status` is 0 when its server answers. `uninstall` takes "
+        "the service away; configuration, conversations and logs stay.",
         "sfbridge service install --config ~/.config/sfbridge/config.toml",
     )
     parser.add_argument("action", choices=("install", "status", "uninstall"))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import hdrs, web
 from msgspec import Struct
 from msgspec.structs import replace
 
 from sfbridge.core.receipt import Receipt
+from sfbridge.core.stream import Usage
 from sfbridge.emulation import REPAIRS
 from sfbridge.exchange import Exchange
 from sfbridge.policy.quoting import contents_of, ends, without_quotes
@@ -168,6 +169,7 @@ def _line(request: web.Request, status: int | None, receipt: Receipt | None) -> 
             error=error,
             detail=detail,
         )
+    tokens = _tokens(exchange, receipt)
     return Line(
         id=exchange.id,
         method=request.method,
@@ -178,7 +180,9 @@ def _line(request: web.Request, status: int | None, receipt: Receipt | None) -> 
         model=_word(receipt.model),
         upstream=receipt.upstream,
         target=_word(receipt.answered_by or receipt.target),
-        **_tokens(exchange, receipt),
+        input=tokens.input,
+        output=tokens.output,
+        estimated=tokens.estimated,
         attempts=receipt.attempts,
         rounds=receipt.rounds,
         accepted_ms=receipt.accepted_ms,
@@ -192,16 +196,12 @@ def _line(request: web.Request, status: int | None, receipt: Receipt | None) -> 
     )
 
 
-def _tokens(exchange: Exchange, receipt: Receipt) -> dict[str, Any]:
+def _tokens(exchange: Exchange, receipt: Receipt) -> Usage:
     """What the turn came to: as it was reported, or where it ended too early for that, what it must have come to."""
     if receipt.output is not None or not exchange.tokens:
-        return {
-            "input": receipt.input,
-            "output": receipt.output,
-            "estimated": receipt.estimated,
-        }
+        return Usage(input=receipt.input, output=receipt.output, estimated=receipt.estimated)
     sent = receipt.prompt_estimate * (receipt.rounds + 1)
-    return {"input": sent, "output": max(0, exchange.tokens - sent), "estimated": True}
+    return Usage(input=sent, output=max(0, exchange.tokens - sent), estimated=True)
 
 
 def _failure(request: web.Request, exchange: Exchange) -> tuple[str, str, str]:
