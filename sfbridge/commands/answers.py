@@ -14,7 +14,7 @@ from sfbridge.core.model import Health, ModelCard
 from sfbridge.gateway import Gateway
 from sfbridge.upstream.base import Upstream
 
-from .choosing import chosen
+from .choosing import default_of
 from .clocks import clocks
 from .findings import Doing, Finding, Findings
 from .reach import OWN, private
@@ -49,7 +49,8 @@ async def of_running(client: Client, config: Config, *, asked: bool) -> Findings
         async for found in looked:
             yield found
     try:
-        listed, default = await client.models(), await chosen(client, config, "")
+        listed = await client.models()
+        default = default_of(listed, config)
         states = await client.upstreams()
         if missing := [name for name in config.upstream if name not in states]:
             told = f"it has no upstream {', '.join(missing)}: it was started with another configuration"

@@ -13,7 +13,11 @@ async def chosen(client: Client, config: Config, wanted: str) -> Model:
     """
     if wanted:
         return await _named(client, wanted)
-    listed = await client.models()
+    return default_of(await client.models(), config)
+
+
+def default_of(listed: list[Model], config: Config) -> Model:
+    """The configured default, else the first model that can chat. Raises Unanswered where there is none."""
     default = config.models.default.lower()
     chats = [model for model in listed if model.chats]
     found = next((model for model in chats if model.id.lower() == default), None)

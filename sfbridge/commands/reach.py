@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import ClientSession, web
 from msgspec.structs import replace
 
-from sfbridge import log
+from sfbridge import __version__, log
 from sfbridge.client import Client, Unanswered, address, first_key
 from sfbridge.config import Config, ConfigError
 from sfbridge.gateway import Gateway
@@ -21,6 +21,7 @@ from sfbridge.secrecy import secrets_of
 
 # The name of the key of a server of our own.
 OWN: Final = "own"
+_SELF: Final = {"User-Agent": f"sfbridge/{__version__}"}
 
 
 def needed_key(config: Config) -> str:
@@ -37,7 +38,7 @@ def needed_key(config: Config) -> str:
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[Client]:
     """The server of this configuration, whether it runs or not."""
-    async with ClientSession() as http:
+    async with ClientSession(headers=_SELF) as http:
         yield Client(http, address(config), first_key(config))
 
 
@@ -87,7 +88,7 @@ async def private(config: Config) -> AsyncIterator[tuple[Gateway, Client]]:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with ClientSession() as http:
+        async with ClientSession(headers=_SELF) as http:
             yield app[GENERATIONS].now.gateway, Client(http, base, key)
     finally:
         await runner.cleanup()

@@ -78,7 +78,8 @@ async def hall(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         response = failed(request, _from_http(request, error))
     except (asyncio.CancelledError, ConnectionError):
-        told(request, status=None)
+        # many clients close at the end mark: then they have had all of a 200
+        told(request, status=200 if exchange.delivered else None)
         # aiohttp reports a broken connection as our fault, and a cancellation as what it is
         raise asyncio.CancelledError from None
     except Exception:  # noqa: BLE001  one of the two places where the plan allows it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -199,3 +200,23 @@ async def test_every_request_has_one_line(start: Any) -> None:
     assert line["output"] > 0
     assert line["total_ms"] >= line["first_ms"] >= line["accepted_ms"] >= 0
     assert (line["method"], line["path"], line["verdict"]) == ("POST", PATHS["openai"], "whole")
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_client_that_closes_at_the_end_had_its_answer(start: Any, wire: str) -> None:
+    """Many clients close as soon as they have read the end of a stream: the line has the status that they were sent."""
+    bridge = await start(surface="gateway")
+    end = {"openai": b"data: [DONE]\n\n", "anthropic": b"event: message_stop"}[wire]
+    with written(JsonLines(Secrets())) as log:
+        body = body_of(wire, "gpt-4o", stream=True)
+        async with bridge.http.post(bridge.url + PATHS[wire], json=body) as answer:
+            request_id = answer.headers["x-request-id"]
+            await answer.content.readuntil(end)
+            answer.close()
+        async with asyncio.timeout(10):
+            while f'"id":"{request_id}"' not in log.getvalue():
+                await asyncio.sleep(0.01)
+    (line,) = [
+        one for one in map(json.loads, log.getvalue().splitlines()) if one.get("id") == request_id
+    ]
+    assert (line["status"], line["verdict"]) == (200, "whole")
