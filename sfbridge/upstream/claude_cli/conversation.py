@@ -7,6 +7,7 @@ words (2.1.197 and 2.1.329). Where the process is gone, the conversation is told
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
@@ -26,6 +27,8 @@ from .process import Child
 from .prompt import Content, results_of, words_of
 from .reading import Reader
 from .settings import Settings
+
+_log = logging.getLogger("sfbridge.upstream.claude_cli")
 
 _line = msgspec.json.Decoder(Line)
 _init = msgspec.json.Decoder(Init)
@@ -170,4 +173,6 @@ class Conversation:
     async def _gone(self) -> GatewayError:
         await self.child.gone(self._settings.stop_timeout)
         begun = self._reader.begun
+        if self.child.said:
+            _log.debug("claude %d said as it ended: %s", self.child.pid, self.child.said)
         return ended(self.child.code, self.child.said, begun=begun, reused=self._reused)

@@ -130,13 +130,13 @@ def cut() -> GatewayError:
 
 
 def ended(code: int | None, said: str, *, begun: bool, reused: bool) -> GatewayError:
-    """The process ended before its answer was whole. One that had waited for us may be replaced."""
+    """The process ended before its answer was whole. One that had waited for us may be replaced. What it `said` may quote
+    the prompt, and tells of this machine, so it is shown to nobody here."""
     how = f"was ended by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
     if reused and not begun:
         return GatewayError(
             "upstream_failed",
             "The waiting claude process was gone.",
-            said=one_line(said),
             code=UNREACHABLE,
         )
     if not begun and _LOST in said:
@@ -144,7 +144,6 @@ def ended(code: int | None, said: str, *, begun: bool, reused: bool) -> GatewayE
     return GatewayError(
         "upstream_failed",
         f"The claude process {how} before its answer was complete.",
-        said=one_line(said),
         code="upstream_truncated",
     )
 
