@@ -47,6 +47,17 @@ def beside(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
+def from_here(item: str, folder: Path) -> str:
+    """A `section.key=value` that means the same in every folder: a path in it is one of this folder."""
+    dotted, _, value = item.partition("=")
+    section, _, key = dotted.strip().rpartition(".")
+    is_path = (section, key) in _PATHS or (
+        section.startswith("upstream.") and _in_upstream(key, value, folder) != value
+    )
+    plain = value[:1] not in ("[", "{", '"', "~", "/")
+    return f"{dotted}={folder / value}" if is_path and value and plain else item
+
+
 def _in_upstream(key: str, value: Any, folder: Path) -> Any:
     if key == "command":
         # a bare name is looked for on the PATH

@@ -38,9 +38,12 @@ def env(arguments: argparse.Namespace) -> int:
         print(_exports(programs.openai(base, key)))
         return 0
     quiet_log(config)
-    model = asyncio.run(_model(config, arguments.model))
+    model, runs = asyncio.run(_model(config, arguments.model))
+    silent = "" if runs else f"nothing answers at {base} yet; start sfbridge there"
     if arguments.program == "n8n":
         print(programs.n8n(base, key, model))
+        if silent:
+            print(silent)
         return 0
     order = Order(base, key, model, environ=os.environ, folder=Path.cwd())
     setup = claude_code.setup(order)
@@ -48,15 +51,16 @@ def env(arguments: argparse.Namespace) -> int:
     print(_exports(setup.environ))
     for layer, names in claude_code.contradictions(order):
         print(f"# {layer.path} sets {', '.join(names)}, and wins over these lines")
-    for advice in setup.advice:
+    for advice in (*setup.advice, *filter(None, (silent,))):
         print(f"# {advice}")
     print(f"# {shlex.join(('claude', *setup.arguments))}")
     return 0
 
 
-async def _model(config: Config, wanted: str) -> Model:
+async def _model(config: Config, wanted: str) -> tuple[Model, bool]:
+    """What is known of the model, and whether the server of this configuration runs."""
     async with reached(config) as client:
-        return await chosen(client, config, wanted)
+        return await chosen(client, config, wanted), client.base == address(config)
 
 
 def _exports(environ: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 from sfbridge.config import ConfigError
 from sfbridge.secrecy import is_secret, without_login
-from sfbridge.tables import ENV_PREFIX
+from sfbridge.tables import ENV_PREFIX, from_here
 
 from . import options, units
 from .terminal import called
@@ -28,7 +28,8 @@ def plan_of(origins: options.Origins, grace: float, environ: Mapping[str, str]) 
     path = _settled(origins.path) if origins.path else None
     command = [sys.executable, "-m", "sfbridge", "serve"]
     command += ["--config", str(path)] if path else []
-    command += [word for item in origins.sets for word in ("--set", item)]
+    here = Path.cwd()
+    command += [word for item in origins.sets for word in ("--set", from_here(item, here))]
     return units.Plan(tuple(command), path.parent if path else Path.home(), environ, grace)
 
 

@@ -34,8 +34,10 @@ async def test_env_can_be_read_by_a_shell(tmp_path: Path) -> None:
     assert told["ANTHROPIC_DEFAULT_HAIKU_MODEL"] == "sf/claude-code-gpt-4o"
     assert told["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "128000"
     assert "ANTHROPIC_API_KEY" not in told
-    n8n = await run("env", "n8n", home=tmp_path)
-    assert "http://127.0.0.1:8000/v1" in n8n.out
+    n8n = await run("env", "n8n", "--port", "8123", home=tmp_path)
+    assert "http://127.0.0.1:8123/v1" in n8n.out
+    # whoever copies these may wonder why nothing happens
+    assert "nothing answers at http://127.0.0.1:8123 yet" in n8n.out
     openai = await run("env", "openai", home=tmp_path)
     assert "export OPENAI_BASE_URL=http://127.0.0.1:8000/v1" in openai.out
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sfbridge.config import Config, ConfigError, Key, clients, is_loopback, load
+from sfbridge.tables import from_here
 
 
 def write(folder: Path, text: str) -> Path:
@@ -242,3 +243,23 @@ command = "claude"
     assert config.upstream["c"]["api_key_file"] == str(tmp_path / "key")
     assert config.upstream["c"]["environment"] == {"path": "x:y", "my_file": "z"}
     assert config.upstream["d"]["command"] == "claude"
+
+
+@pytest.mark.parametrize(
+    ("item", "meant"),
+    [
+        ("sessions.path=kept.db", "sessions.path=/here/kept.db"),
+        ("server.keys_file=k", "server.keys_file=/here/k"),
+        ("upstream.x.api_key_file=key", "upstream.x.api_key_file=/here/key"),
+        ("upstream.x.command=./claude", "upstream.x.command=/here/claude"),
+        ("upstream.x.command=claude", "upstream.x.command=claude"),
+        ("sessions.path=~/kept.db", "sessions.path=~/kept.db"),
+        ("sessions.path=/kept.db", "sessions.path=/kept.db"),
+        ("keys.path=secret-of-mine", "keys.path=secret-of-mine"),
+        ("upstream.x.base_url=http://x", "upstream.x.base_url=http://x"),
+        ("server.port=1", "server.port=1"),
+    ],
+)
+def test_a_path_of_the_command_line_is_one_of_this_folder(item: str, meant: str) -> None:
+    """What is given to a service here means there what it meant here."""
+    assert from_here(item, Path("/here")) == meant
