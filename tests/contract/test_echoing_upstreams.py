@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus, urlsplit
@@ -98,7 +99,8 @@ def echoing(answer: dict[str, Any]) -> Any:
     async def echo(request: web.Request) -> web.Response:
         if request.method == "GET":
             return web.json_response({"object": "list", "data": [{"id": "plain"}]})
-        await asyncio.sleep(answer.get("delay", 0))
+        if "wait" in answer:
+            await answer["wait"]()
         key = request.headers["Authorization"].removeprefix("Bearer ")
         said = json.loads(await request.read())["messages"][-1]["content"]
         text = answer["make"](key, said if isinstance(said, str) else said[0]["text"])
@@ -164,7 +166,7 @@ async def test_a_padded_answer_keeps_no_secret(bench: Begin) -> None:
     """A failure that comes after spaces were sent is kept as clean as any other, also for its own key."""
     padded = {"pad_after": 0.01, "keep_alive": 0.01, "pad_clients": ["alice"]}
     on = await bench(journal={"contents": True}, stream=padded)
-    on.answer["delay"] = 0.3
+    on.answer["wait"] = partial(asyncio.sleep, 0.3)
     body = body_of("openai", "plain", SAYING)
     with pytest.raises(ClientError):
         async with on.http.post(
@@ -180,7 +182,8 @@ async def test_a_padded_answer_keeps_no_secret(bench: Begin) -> None:
 async def test_contents_of_a_turn_under_way_go_with_the_others(bench: Begin) -> None:
     """A turn that was asked for while contents were kept, and ends after a reload turned them off, leaves none."""
     on = await bench(journal={"contents": True})
-    on.answer["delay"] = 1.0
+    reloaded = asyncio.Event()
+    on.answer["wait"] = reloaded.wait
     asking = asyncio.create_task(asked(on, "openai"))
     async with asyncio.timeout(10):
         while not json.loads(await on.get("/v1/sfbridge/stats", ALICE))["running"]:
@@ -189,6 +192,7 @@ async def test_contents_of_a_turn_under_way_go_with_the_others(bench: Begin) -> 
         headers = {"x-api-key": ALICE}
         async with on.http.post(on.url + "/v1/sfbridge/reload", headers=headers) as answer:
             assert answer.status == 200
+        reloaded.set()
         turn, _ = await asking
     assert sings(await on.get(f"/v1/sfbridge/turns/{turn}", ALICE)) == []
 

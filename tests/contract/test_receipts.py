@@ -49,9 +49,9 @@ async def test_a_plain_turn(start: Any, wire: str, stream: bool) -> None:
 async def test_the_queue_is_a_step_of_its_own(start: Any, clock: Any) -> None:
     """A turn that waited for a place was prepared before it waited, and connected after."""
     bridge = await start(surface="platform", upstream={"in_flight": 1}, clock=clock)
-    name = "sfdc_ai__Defaultsandbox-slow-1"
+    name = "sfdc_ai__Defaultsandbox-slow-2"
     first = asyncio.create_task(ask(bridge.http, bridge.url, "openai", name))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not bridge.org.open_connections:
             await asyncio.sleep(0.005)
         second = asyncio.create_task(ask(bridge.http, bridge.url, "openai", name))
