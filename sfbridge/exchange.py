@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 from msgspec import Struct
@@ -106,7 +105,7 @@ class Exchange:
 
     def __init__(self, request_id: str, clock: Clock, hidden: Callable[[str], str] = str) -> None:
         self.id = request_id
-        self.trace = Trace(partial(self.mark, "connected"), hidden)
+        self.trace = Trace(clock.now, hidden)
         self.at = clock.wall()
         self.retries = 0
         self.attempts = 0
@@ -166,7 +165,9 @@ class Exchange:
 
     def ms(self, step: str) -> int | None:
         """Milliseconds from the start to a step."""
-        at = self._marks.get(step)
+        return self._since_start(self._marks.get(step))
+
+    def _since_start(self, at: float | None) -> int | None:
         return None if at is None else int((at - self._marks["started"]) * 1000)
 
     def opening(self, asked: ChatRequest) -> Usage:
@@ -316,7 +317,7 @@ class Exchange:
             cache_read=self.usage.cache_read,
             estimated=self.usage.estimated,
             prepared_ms=self.ms("prepared"),
-            connected_ms=self.ms("connected"),
+            connected_ms=self._since_start(self.trace.connected_at),
             retried_ms=tuple(self.retried_ms),
             asked_again_ms=tuple(self.asked_again_ms),
             accepted_ms=self.ms("accepted"),

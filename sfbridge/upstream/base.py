@@ -7,6 +7,7 @@ closes the transport whatever the reader was doing. What comes in between is nev
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -31,7 +32,7 @@ def _unseen(_: str) -> None:
 class Trace:
     """What happened behind the back door during one exchange; written by adapters, read by the server.
 
-    connected    to be called when there is a way to the upstream: a connection, a process
+    connected_at  when there first was a way to the upstream, in seconds of its clock
     hidden       takes secrets out of an upstream's words
     known_as     the names of the model that was asked, the upstream's own first; empty where they say nothing about
                  what may call itself the answerer
@@ -39,9 +40,10 @@ class Trace:
     """
 
     __slots__ = (
+        "_now",
         "answered_by",
         "auth_refreshes",
-        "connected",
+        "connected_at",
         "hidden",
         "ignored",
         "known_as",
@@ -49,15 +51,21 @@ class Trace:
     )
 
     def __init__(
-        self, connected: Callable[[], None] = _unheard, hidden: Callable[[str], str] = str
+        self, now: Callable[[], float] = time.monotonic, hidden: Callable[[str], str] = str
     ) -> None:
-        self.connected = connected
+        self._now = now
+        self.connected_at: float | None = None
         self.hidden = hidden
         self.auth_refreshes = 0
         self.known_as: tuple[str, ...] = ()
         self.answered_by = ""
         self.upstream_ids: list[str] = []
         self.ignored: list[str] = []
+
+    def connected(self) -> None:
+        """There is a way to the upstream: a connection, a process, a place. The first time counts."""
+        if self.connected_at is None:
+            self.connected_at = self._now()
 
 
 class Thread:
